@@ -1,0 +1,132 @@
+import type { Refusal } from "./budget.ts"
+import type { Exclusion } from "./catalog.ts"
+import type { Attempt } from "./dispatch.ts"
+import type { Amount } from "./money.ts"
+
+const brand = Symbol.for("tierwise.error")
+
+export type TierwiseErrorCode =
+  | "invalid-config"
+  | "invalid-request"
+  | "no-eligible-deployment"
+  | "budget-exceeded"
+  | "candidates-exhausted"
+
+/**
+ * Every error the router itself raises. A provider's or the caller's own error that must not be hidden
+ * (an invalid request, an abort, a graph interrupt) is rethrown as it is and is not one of these.
+ */
+export abstract class TierwiseError extends Error {
+  abstract readonly code: TierwiseErrorCode
+  readonly [brand] = true
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name
+  }
+
+  /**
+   * True for an error of any copy of this package, also when somebody wrapped it: the chain of `cause`s is
+   * searched, because agent middleware re-creates errors and keeps the original there.
+   */
+  static isInstance(error: unknown): error is TierwiseError {
+    return TierwiseError.find(error) !== undefined
+  }
+
+  /** The TierwiseError that `error` is or was caused by, or undefined. */
+  static find(error: unknown): TierwiseError | undefined {
+    const seen = new Set<unknown>()
+    for (let at = error; typeof at === "object" && at !== null && !seen.has(at); at = (at as Error).cause) {
+      if (brand in at) return at as TierwiseError
+      seen.add(at)
+    }
+    return undefined
+  }
+}
+
+/** What an error says, also where something else was thrown. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message
+  return typeof error === "string" ? error : `${typeof error} was thrown`
+}
+
+/** An option, an environment variable or a model that cannot work. Thrown when the router is built. */
+export class ConfigError extends TierwiseError {
+  readonly code = "invalid-config"
+  /** Where: `deployments[2].price.inputPerMTok`, `MODEL_HEAVY`. */
+  readonly path: string
+  readonly problem: string
+  /** What to do about it. */
+  readonly fix: string
+
+  constructor(path: string, problem: string, fix: string, options?: ErrorOptions) {
+    super(`${path}: ${problem}. Fix: ${fix}.`, options)
+    this.path = path
+    this.problem = problem
+    this.fix = fix
+  }
+}
+
+/** A call that no deployment could be sent: an empty conversation, an unknown tier. Thrown before any money is held. */
+export class InvalidRequestError extends TierwiseError {
+  readonly code = "invalid-request"
+  /** Where: `messages[3].content`, `tier`. */
+  readonly path: string
+  readonly problem: string
+  readonly fix: string
+
+  constructor(path: string, problem: string, fix: string) {
+    super(`${path}: ${problem}. Fix: ${fix}.`)
+    this.path = path
+    this.problem = problem
+    this.fix = fix
+  }
+}
+
+/** No deployment can take this request; every one is listed with its reason. */
+export class NoEligibleDeploymentError extends TierwiseError {
+  readonly code = "no-eligible-deployment"
+  readonly excluded: readonly Exclusion[]
+
+  constructor(excluded: readonly Exclusion[]) {
+    const reasons = excluded.map(({ id, because }) => `${id} (${because})`).join("; ")
+    super(`No deployment can take this request: ${reasons}.`)
+    this.excluded = excluded
+  }
+}
+
+/** The budget refused every candidate. Nothing was called and nothing is held. */
+export class BudgetExceededError extends TierwiseError {
+  readonly code = "budget-exceeded"
+  readonly refusal: Refusal
+  /** The quote of the cheapest candidate that was refused. */
+  readonly quote: Amount
+
+  constructor(refusal: Refusal, quote: Amount) {
+    const { scope, window, unit, limit, remaining, resetsAt } = refusal
+    const reset =
+      resetsAt === undefined ? "it never resets" : `it resets at ${new Date(resetsAt).toISOString()}`
+    super(
+      `The ${window} budget of ${scope} has ${remaining} of ${limit} ${unit} left, and this call may take up to ` +
+        `${unit === "tokens" ? quote.tokens : quote.money}; ${reset}.`,
+    )
+    this.refusal = refusal
+    this.quote = quote
+  }
+}
+
+/** Every candidate that could be tried was tried, and all failed. `cause` is the last provider error. */
+export class CandidatesExhaustedError extends TierwiseError {
+  readonly code = "candidates-exhausted"
+  readonly attempts: readonly Attempt[]
+
+  constructor(attempts: readonly Attempt[], cause: unknown) {
+    const story = attempts
+      .map(
+        (a) => `${a.deploymentId} ${a.outcome}${a.outcome === "failed" ? ` (${a.failure}: ${a.error})` : ""}`,
+      )
+      .join("; ")
+    super(`No candidate answered: ${story}.`, { cause })
+    this.attempts = attempts
+  }
+}

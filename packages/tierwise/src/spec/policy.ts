@@ -1,0 +1,45 @@
+import type { ComplexityEstimate } from "./complexity.ts"
+import type { RequestFeatures, RouteRequest, Tier } from "./request.ts"
+
+/** Everything about the world that may change a plan, read once per request and kept on its record. */
+export interface Snapshot {
+  /** When the request was planned, ms since the epoch. */
+  readonly at: number
+  /** One draw in [0, 1) for everything in the plan that is left to chance (weights). */
+  readonly draw: number
+}
+
+export type DecisionReason =
+  | "estimated"
+  | "task-type"
+  | "pinned"
+  | "bounded"
+  | "escalated"
+  | "off"
+  | "default"
+
+export interface RoutingDecision {
+  readonly tier: Tier
+  readonly reason: DecisionReason
+  /** One line for people, e.g. `score 0.42 is in [0.30, 0.70)`. */
+  readonly because: string
+  /** No deployment below this tier may answer. */
+  readonly floor: Tier
+  /** No deployment above this tier may answer, not even by escalation or fallback. */
+  readonly ceiling: Tier
+}
+
+export interface PolicyInput {
+  readonly features: RequestFeatures
+  /** Undefined when the estimator failed. */
+  readonly estimate: ComplexityEstimate | undefined
+  readonly request: RouteRequest
+  readonly snapshot: Snapshot
+  /** All tiers, cheapest first. */
+  readonly tiers: readonly Tier[]
+}
+
+/** Which tier should answer? Pure. May throw; the default tier answers then. */
+export interface RoutingPolicy {
+  decide(input: PolicyInput): RoutingDecision
+}

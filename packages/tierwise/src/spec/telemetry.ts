@@ -1,0 +1,83 @@
+import type { Exclusion } from "./catalog.ts"
+import type { ComplexityEstimate } from "./complexity.ts"
+import type { Attempt } from "./dispatch.ts"
+import type { Amount, NanoUsd } from "./money.ts"
+import type { RoutingDecision, Snapshot } from "./policy.ts"
+import type { RequestFeatures, Scopes, Tier } from "./request.ts"
+import type { Verdict } from "./validation.ts"
+
+export interface PlannedCandidate {
+  readonly deploymentId: string
+  readonly tier: Tier
+  readonly quote: Amount
+  readonly maxOutputTokens: number
+}
+
+/** Something that went wrong inside the router and did not stop it. */
+export interface Problem {
+  readonly room: "complexity" | "policy" | "validation" | "budget"
+  readonly error: string
+}
+
+/** What the router would do, and why. Plain JSON: `explain` returns it, every record holds it. */
+export interface Plan {
+  readonly features: RequestFeatures
+  readonly estimator: string
+  /** Undefined if the estimator failed or routing is off. */
+  readonly estimate: ComplexityEstimate | undefined
+  readonly decision: RoutingDecision
+  /** In the order in which they would be called. Empty: nobody can take this request. */
+  readonly candidates: readonly PlannedCandidate[]
+  readonly excluded: readonly Exclusion[]
+  readonly problems: readonly Problem[]
+}
+
+export interface JudgedAnswer {
+  readonly deploymentId: string
+  readonly tier: Tier
+  readonly verdict: Verdict
+}
+
+/** The whole story of one request: what telemetry, headers, logs, replay and the tests read. Plain JSON. */
+export interface RouteRecord {
+  readonly id: string
+  /** Epoch ms. */
+  readonly at: number
+  readonly durationMs: number
+  readonly scopes: Scopes
+  readonly taskType: string | undefined
+  readonly streamed: boolean
+  readonly snapshot: Snapshot
+  readonly plan: Plan
+  /** The plan's decision, then one more for every escalation. */
+  readonly decisions: readonly RoutingDecision[]
+  readonly attempts: readonly Attempt[]
+  readonly verdicts: readonly JudgedAnswer[]
+  /** The deployment whose answer was returned; undefined when there was none. */
+  readonly answeredBy: { readonly deploymentId: string; readonly tier: Tier } | undefined
+  /** Everything that was spent, over all attempts. */
+  readonly cost: NanoUsd
+  /** What the returned answer's tokens would have cost at the top tier's first deployment. */
+  readonly baselineCost: NanoUsd
+  readonly problems: readonly Problem[]
+  /** The error's message when the request failed. */
+  readonly error: string | undefined
+}
+
+export type RouteEvent =
+  | { readonly type: "plan-made"; readonly id: string; readonly plan: Plan }
+  | {
+      readonly type: "attempt-started"
+      readonly id: string
+      readonly deploymentId: string
+      readonly tier: Tier
+    }
+  | { readonly type: "attempt-ended"; readonly id: string; readonly attempt: Attempt }
+  | { readonly type: "answer-judged"; readonly id: string; readonly judged: JudgedAnswer }
+  | { readonly type: "tier-escalated"; readonly id: string; readonly decision: RoutingDecision }
+  | { readonly type: "request-ended"; readonly id: string; readonly record: RouteRecord }
+
+/** Who wants to know? An observer that throws changes nothing. */
+export interface RouteObserver {
+  on(event: RouteEvent): void
+}
