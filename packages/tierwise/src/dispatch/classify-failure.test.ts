@@ -1,0 +1,73 @@
+import fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import type { FailureKind } from "../spec/dispatch.ts"
+import { classifyFailure, retryAfterMs } from "./classify-failure.ts"
+import { FAILURE_HANDLING } from "./failure-handling.ts"
+
+const quiet = { callerAborted: false, timedOut: false }
+const named = (name: string, fields: object = {}) => Object.assign(new Error(name), { name }, fields)
+
+describe("classifyFailure", () => {
+  it.each<[string, unknown, FailureKind]>([
+    ["429", { status: 429 }, "rate-limited"],
+    ["429 with LangChain's stamp", { status: 429, lc_error_code: "MODEL_RATE_LIMIT" }, "rate-limited"],
+    ["429 for an empty account", { status: 429, error: { code: "insufficient_quota" } }, "quota-exhausted"],
+    ["402", { status: 402 }, "quota-exhausted"],
+    ["401", { status: 401, lc_error_code: "MODEL_AUTHENTICATION" }, "authentication"],
+    ["404", { status: 404, lc_error_code: "MODEL_NOT_FOUND" }, "not-found"],
+    ["400", { status: 400 }, "invalid-request"],
+    ["422", { status: 422 }, "invalid-request"],
+    ["400 because the context is full", { status: 400, code: "context_length_exceeded" }, "context-overflow"],
+    ["LangChain's own overflow error", named("ContextOverflowError"), "context-overflow"],
+    ["400 from a content filter", { status: 400, error: { code: "content_filter" } }, "content-filtered"],
+    ["500", { status: 500 }, "server-error"],
+    ["502", { status: 502 }, "server-error"],
+    ["503", { status: 503 }, "overloaded"],
+    ["Anthropic's 529", { status: 529, error: { type: "overloaded_error" } }, "overloaded"],
+    ["a refused connection", named("APIConnectionError"), "network"],
+    [
+      "fetch's refused connection",
+      Object.assign(new TypeError("fetch failed"), { cause: { code: "ECONNREFUSED" } }),
+      "network",
+    ],
+    ["a reset deep in the causes", new Error("x", { cause: { cause: { code: "ECONNRESET" } } }), "network"],
+    ["a client's time-out", named("TimeoutError"), "timeout"],
+    ["JSON that does not parse", new SyntaxError("Unexpected token"), "unparseable"],
+    ["a graph's interrupt", named("GraphInterrupt", { is_bubble_up: true }), "control-flow"],
+    ["a defect", new TypeError("x is not a function"), "defect"],
+    ["an error of no known shape", new Error("hm"), "unknown"],
+    ["a thrown string", "no", "unknown"],
+    ["nothing at all", undefined, "unknown"],
+  ])("knows %s", (_, error, kind) => {
+    expect(classifyFailure(error, quiet)).toBe(kind)
+  })
+
+  it("tells the caller's abort from our time-out by the signal that fired: the errors look the same", () => {
+    const abort = named("AbortError")
+    expect(classifyFailure(abort, { callerAborted: true, timedOut: false })).toBe("aborted")
+    expect(classifyFailure(abort, { callerAborted: false, timedOut: true })).toBe("timeout")
+  })
+
+  it("never throws, and always finds a row of the table", () => {
+    fc.assert(
+      fc.property(fc.anything(), (error) => {
+        expect(FAILURE_HANDLING[classifyFailure(error, quiet)]).toBeDefined()
+      }),
+    )
+  })
+})
+
+describe("retryAfterMs", () => {
+  const now = Date.UTC(2026, 0, 1)
+  it.each([
+    ["LangChain's stamp", { retryAfterMs: 1_500 }, 1_500],
+    ["seconds", { headers: new Headers({ "retry-after": "2" }) }, 2_000],
+    ["a plain header object", { headers: { "retry-after": "3" } }, 3_000],
+    ["a date", { headers: { "retry-after": new Date(now + 4_000).toUTCString() } }, 4_000],
+    ["a date that has passed", { headers: { "retry-after": new Date(now - 4_000).toUTCString() } }, 0],
+    ["nonsense", { headers: { "retry-after": "soon" } }, undefined],
+    ["nothing", undefined, undefined],
+  ])("reads %s", (_, error, ms) => {
+    expect(retryAfterMs(error, now)).toBe(ms)
+  })
+})

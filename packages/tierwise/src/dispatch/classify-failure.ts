@@ -1,0 +1,122 @@
+import type { FailureKind } from "../spec/dispatch.ts"
+
+/** Which of our signals had fired when the error came: two identical abort errors are told apart by it. */
+export interface FiredSignals {
+  readonly callerAborted: boolean
+  readonly timedOut: boolean
+}
+
+type Shape = Record<string, unknown>
+
+/**
+ * One error → one `FailureKind`. Looks at our own signals first, then at LangChain's stamps, the HTTP status, the
+ * provider's code and the network cause. An error that carries none of these is `unknown`: it came out of a
+ * provider call, so another provider may do better. Never throws.
+ */
+export function classifyFailure(error: unknown, fired: FiredSignals): FailureKind {
+  if (fired.callerAborted) return "aborted"
+  if (fired.timedOut) return "timeout"
+  if (typeof error !== "object" || error === null) return "unknown"
+  const shape = error as Shape
+  return byName(shape) ?? byCode(shape) ?? byStatus(shape) ?? byCause(shape) ?? "unknown"
+}
+
+const BY_NAME: Readonly<Record<string, FailureKind>> = {
+  TimeoutError: "timeout",
+  APIConnectionTimeoutError: "timeout",
+  APIConnectionError: "network",
+  ContextOverflowError: "context-overflow",
+  SyntaxError: "unparseable",
+  OutputParserException: "unparseable",
+  GraphInterrupt: "control-flow",
+  NodeInterrupt: "control-flow",
+  GraphBubbleUp: "control-flow",
+  ParentCommand: "control-flow",
+  TypeError: "defect",
+  RangeError: "defect",
+  ReferenceError: "defect",
+}
+
+function byName(shape: Shape): FailureKind | undefined {
+  if (shape["is_bubble_up"] === true) return "control-flow"
+  const names = [shape["name"], (shape["constructor"] as { name?: unknown } | undefined)?.name]
+  const kind = names.map((name) => BY_NAME[String(name)]).find((found) => found !== undefined)
+  // fetch reports a refused connection as a TypeError with a cause: that is the network, not a defect.
+  return kind === "defect" && byCause(shape) !== undefined ? "network" : kind
+}
+
+const BY_CODE: Readonly<Record<string, FailureKind>> = {
+  MODEL_AUTHENTICATION: "authentication",
+  MODEL_NOT_FOUND: "not-found",
+  CONTEXT_OVERFLOW: "context-overflow",
+  OUTPUT_PARSING_FAILURE: "unparseable",
+  insufficient_quota: "quota-exhausted",
+  billing_hard_limit_reached: "quota-exhausted",
+  context_length_exceeded: "context-overflow",
+  content_filter: "content-filtered",
+  content_policy_violation: "content-filtered",
+  model_not_found: "not-found",
+  invalid_api_key: "authentication",
+  overloaded_error: "overloaded",
+  ECONNREFUSED: "network",
+  ECONNRESET: "network",
+  ENOTFOUND: "network",
+  EAI_AGAIN: "network",
+  EPIPE: "network",
+  ETIMEDOUT: "timeout",
+  UND_ERR_SOCKET: "network",
+  UND_ERR_CONNECT_TIMEOUT: "timeout",
+  UND_ERR_HEADERS_TIMEOUT: "timeout",
+  UND_ERR_BODY_TIMEOUT: "timeout",
+}
+
+function byCode(shape: Shape): FailureKind | undefined {
+  const body = (shape["error"] ?? {}) as Shape
+  const codes = [shape["code"], shape["type"], body["code"], body["type"], shape["lc_error_code"]]
+  for (const code of codes) {
+    const kind = typeof code === "string" ? BY_CODE[code] : undefined
+    if (kind !== undefined) return kind
+  }
+  return undefined
+}
+
+const BY_STATUS: Readonly<Record<number, FailureKind>> = {
+  400: "invalid-request",
+  401: "authentication",
+  402: "quota-exhausted",
+  403: "authentication",
+  404: "not-found",
+  408: "timeout",
+  409: "server-error",
+  413: "context-overflow",
+  422: "invalid-request",
+  429: "rate-limited",
+  503: "overloaded",
+  504: "timeout",
+  529: "overloaded",
+}
+
+function byStatus(shape: Shape): FailureKind | undefined {
+  const status = Number(shape["status"] ?? shape["statusCode"] ?? shape["status_code"])
+  if (!Number.isInteger(status)) return undefined
+  return BY_STATUS[status] ?? (status >= 500 ? "server-error" : status >= 400 ? "invalid-request" : undefined)
+}
+
+function byCause({ cause }: Shape): FailureKind | undefined {
+  if (typeof cause !== "object" || cause === null) return undefined
+  const inner = cause as Shape
+  return byCode(inner) ?? byCause(inner)
+}
+
+/** Milliseconds the provider asked to wait, from LangChain's stamp or the Retry-After header; undefined if unsaid. */
+export function retryAfterMs(error: unknown, now: number): number | undefined {
+  const { retryAfterMs: stamped, headers } = (error ?? {}) as { retryAfterMs?: unknown; headers?: unknown }
+  if (typeof stamped === "number" && stamped >= 0) return stamped
+  const header =
+    headers instanceof Headers ? headers.get("retry-after") : (headers as Shape | undefined)?.["retry-after"]
+  if (typeof header !== "string" || header === "") return undefined
+  const seconds = Number(header)
+  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
+  const date = Date.parse(header)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}
