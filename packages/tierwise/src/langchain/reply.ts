@@ -1,0 +1,87 @@
+import { AIMessage, AIMessageChunk, type AIMessageFields, type UsageMetadata } from "@langchain/core/messages"
+import { nanoToUsd } from "../spec/money.ts"
+import type { RouteRecord } from "../spec/telemetry.ts"
+
+/** `response_metadata.tierwise` of every reply. Plain JSON; `v` changes when a field changes its meaning. */
+export interface ReplyMetadata {
+  readonly v: 1
+  /** The record's id. */
+  readonly id: string
+  /** Tier and deployment that really answered. */
+  readonly tier: string
+  readonly deployment: string
+  /** Why this tier. */
+  readonly reason: string
+  readonly because: string
+  /** Complexity 0…1; absent when nothing was estimated. */
+  readonly score?: number | undefined
+  /** Of all attempts together, USD. */
+  readonly costUsd: number
+  /** The same tokens at the top tier, USD. */
+  readonly baselineUsd: number
+  readonly attempts: readonly {
+    readonly deployment: string
+    readonly tier: string
+    readonly outcome: string
+    /** Failure kind, or why it was skipped. */
+    readonly because?: string | undefined
+    readonly costUsd: number
+    readonly ms: number
+  }[]
+  /** Present if a validator rejected the answer that was returned all the same. */
+  readonly rejected?: string | undefined
+}
+
+export function replyMetadata(record: RouteRecord): ReplyMetadata {
+  const decision = record.decisions.at(-1) ?? record.plan.decision
+  const verdict = record.verdicts.at(-1)?.verdict
+  return {
+    v: 1,
+    id: record.id,
+    tier: record.answeredBy?.tier ?? decision.tier,
+    deployment: record.answeredBy?.deploymentId ?? "",
+    reason: decision.reason,
+    because: decision.because,
+    ...(record.plan.estimate && { score: record.plan.estimate.score }),
+    costUsd: nanoToUsd(record.cost),
+    baselineUsd: nanoToUsd(record.baselineCost),
+    attempts: record.attempts.map((attempt) => ({
+      deployment: attempt.deploymentId,
+      tier: attempt.tier,
+      outcome: attempt.outcome,
+      ...(attempt.outcome === "failed" && { because: attempt.failure }),
+      ...(attempt.outcome === "skipped" && { because: attempt.because }),
+      costUsd: attempt.outcome === "skipped" ? 0 : nanoToUsd(attempt.cost),
+      ms: attempt.durationMs,
+    })),
+    ...(verdict?.accepted === false && { rejected: verdict.reason }),
+  }
+}
+
+/** A copy of the message that carries the metadata: the original may lie in somebody's cache. */
+export function withReplyMetadata(message: AIMessage | AIMessageChunk, record: RouteRecord): AIMessage {
+  const usage = message.usage_metadata as UsageMetadata | undefined
+  const fields = {
+    content: message.content,
+    additional_kwargs: message.additional_kwargs,
+    response_metadata: { ...message.response_metadata, tierwise: replyMetadata(record) },
+    ...(message.id !== undefined && { id: message.id }),
+    ...(message.name !== undefined && { name: message.name }),
+    ...(message.tool_calls !== undefined && { tool_calls: message.tool_calls }),
+    ...(message.invalid_tool_calls !== undefined && { invalid_tool_calls: message.invalid_tool_calls }),
+    ...(usage !== undefined && { usage_metadata: usage }),
+  }
+  return new AIMessage(fields as AIMessageFields)
+}
+
+/**
+ * The last chunk of a stream: empty, under the answer's id, and the only one that carries the metadata, because
+ * LangChain joins strings and adds numbers when it merges the metadata of chunks.
+ */
+export function metadataChunk(id: string | undefined, record: RouteRecord): AIMessageChunk {
+  return new AIMessageChunk({
+    content: "",
+    ...(id !== undefined && { id }),
+    response_metadata: { tierwise: replyMetadata(record) },
+  })
+}
