@@ -1,0 +1,230 @@
+import { memoryBudget } from "../budget/memory-budget.ts"
+import { publishedPrice } from "../pricing/published-price.ts"
+import type { DeploymentOptions, RouterOptions } from "../route/router-options.ts"
+import type { BudgetStore } from "../spec/budget.ts"
+import type { DeploymentProfile, Price } from "../spec/catalog.ts"
+import { ConfigError } from "../spec/errors.ts"
+import type { Tier } from "../spec/request.ts"
+import { type Env, loadModel, type ModelName, parseModelName, presentIn } from "./load-model.ts"
+import { PROVIDERS } from "./providers.ts"
+import { readEnvFile } from "./read-env-file.ts"
+
+export interface FromEnvOptions {
+  /** Default: `process.env`. Its variables win over the file's. */
+  readonly env?: Env | undefined
+  /** Default `.env` in the working directory, if there is one; false: none. */
+  readonly envFile?: string | false | undefined
+  /** Options that have no variable, or that win over it. */
+  readonly router?: Partial<RouterOptions> | undefined
+}
+
+interface TierDefaults {
+  readonly tier: Tier
+  /** The first that is set counts; the second is the name of the 3B/8B system (row D5). */
+  readonly variables: readonly [string, ...string[]]
+  readonly model: string
+  readonly costWeight: number
+  readonly gpuMemoryGb: number
+}
+
+/** Row E2. */
+const TIERS: readonly TierDefaults[] = [
+  {
+    tier: "light",
+    variables: ["MODEL_LIGHT", "MODEL_3B_NAME"],
+    model: "ollama/qwen2.5:7b",
+    costWeight: 1,
+    gpuMemoryGb: 8,
+  },
+  {
+    tier: "standard",
+    variables: ["MODEL_STANDARD"],
+    model: "ollama/qwen2.5:32b",
+    costWeight: 3,
+    gpuMemoryGb: 32,
+  },
+  {
+    tier: "heavy",
+    variables: ["MODEL_HEAVY", "MODEL_8B_NAME"],
+    model: "vllm/qwen2.5:72b",
+    costWeight: 10,
+    gpuMemoryGb: 72,
+  },
+]
+
+/** What the default models can do (Qwen2.5 technical report, 2024-12: 32k context at every size, tools, JSON). */
+const QWEN_PROFILE: DeploymentProfile = { maxInputTokens: 32_768, toolCalling: true, structuredOutput: true }
+
+/** Row E4. */
+const TOKENS_PER_DAY = 1_000_000
+const TOKENS_PER_MONTH = 20_000_000
+
+/** Row E8's variables → router options. @throws ConfigError naming the variable and what to set or install. */
+export async function optionsFromEnv(options: FromEnvOptions): Promise<RouterOptions> {
+  const file = options.envFile === false ? {} : await readEnvFile(options.envFile)
+  const env: Env = { ...file, ...(options.env ?? globalThis.process.env) }
+  const tiers = tiersIn(env)
+  const deployments = await Promise.all(tiers.map((tier) => deploymentFor(tier, env)))
+  const attempts = presentIn(env, "MAX_FALLBACK_ATTEMPTS")
+  return {
+    tiers: tiers.map(({ tier }) => tier),
+    deployments,
+    routing: flag(env, "MODEL_ROUTING_ENABLED") ?? flag(env, "ENABLE_MODEL_ROUTING") ?? true,
+    budget: budgetFrom(env),
+    ...(attempts !== undefined && { maxFallbackAttempts: wholeNumber(attempts, "MAX_FALLBACK_ATTEMPTS", 0) }),
+  }
+}
+
+/** All three; but the two-model names of row D5 alone mean two tiers. */
+function tiersIn(env: Env): readonly TierDefaults[] {
+  const named = ({ variables }: TierDefaults) =>
+    variables.some((variable) => presentIn(env, variable) !== undefined)
+  const twoModels =
+    presentIn(env, "MODEL_3B_NAME") !== undefined && presentIn(env, "MODEL_8B_NAME") !== undefined
+  return twoModels ? TIERS.filter(named) : TIERS
+}
+
+async function deploymentFor(defaults: TierDefaults, env: Env): Promise<DeploymentOptions> {
+  const { tier, gpuMemoryGb } = defaults
+  const prefix = defaults.variables[0]
+  const variable = defaults.variables.find((name) => presentIn(env, name) !== undefined) ?? prefix
+  const given = presentIn(env, variable)
+  const name = parseModelName(qualified(given ?? defaults.model, variable), variable)
+  return {
+    tier,
+    model: await loadModel(name, variable, env),
+    price: await priceFor(name, defaults, prefix, env),
+    profile: { ...(given === undefined && QWEN_PROFILE), ...profileFrom(prefix, env) },
+    ...((PROVIDERS[name.provider]?.selfHosted ?? false) && { gpuMemoryGb }),
+  }
+}
+
+/** The names of row D5 are bare Ollama names. */
+function qualified(name: string, variable: string): string {
+  return /^MODEL_\dB_NAME$/.test(variable) && !name.includes("/") ? `ollama/${name}` : name
+}
+
+/** Said in `MODEL_…_PRICE`; else published; else, for self-hosted models, by cost weight. Never guessed. */
+async function priceFor(
+  name: ModelName,
+  { costWeight }: TierDefaults,
+  prefix: string,
+  env: Env,
+): Promise<Price> {
+  const variable = `${prefix}_PRICE`
+  const said = presentIn(env, variable)
+  if (said !== undefined) return parsePrice(said, variable)
+  const provider = PROVIDERS[name.provider]
+  if (provider?.selfHosted) {
+    const base = presentIn(env, "MODEL_BASE_PRICE")
+    return { costWeight, ...(base !== undefined && { base: positive(base, "MODEL_BASE_PRICE") }) }
+  }
+  const published = await publishedPrice(provider?.priceId ?? name.provider, name.model)
+  if (published !== undefined) return published
+  throw new ConfigError(
+    variable,
+    `no price is known for ${name.provider}/${name.model}`,
+    `set ${variable}=input/output in USD per million tokens, e.g. 0.15/0.60, or ${variable}=free`,
+  )
+}
+
+function parsePrice(said: string, variable: string): Price {
+  if (said === "free") return "free"
+  const [inputPerMTok, outputPerMTok, ...rest] = said.split("/").map(Number)
+  const isNumber = (value: number | undefined): value is number =>
+    value !== undefined && Number.isFinite(value)
+  if (rest.length === 0 && isNumber(inputPerMTok) && isNumber(outputPerMTok))
+    return { inputPerMTok, outputPerMTok }
+  throw new ConfigError(
+    variable,
+    `"${said}" is not a price`,
+    "write input/output in USD per million tokens, or free",
+  )
+}
+
+const CAPABILITIES: Readonly<Record<string, keyof DeploymentProfile>> = {
+  tools: "toolCalling",
+  schema: "structuredOutput",
+  images: "imageInputs",
+  audio: "audioInputs",
+  files: "pdfInputs",
+}
+
+/** `MODEL_…_CONTEXT=32768` and `MODEL_…_CAPABILITIES=tools,schema`: what a model without a known profile can do. */
+function profileFrom(prefix: string, env: Env): DeploymentProfile {
+  const context = presentIn(env, `${prefix}_CONTEXT`)
+  const variable = `${prefix}_CAPABILITIES`
+  const words = presentIn(env, variable)?.split(",") ?? []
+  const fields = words.map((word) => {
+    const field = CAPABILITIES[word.trim()]
+    if (field !== undefined) return [field, true] as const
+    throw new ConfigError(
+      variable,
+      `"${word}" is not a capability`,
+      `use ${Object.keys(CAPABILITIES).join(", ")}`,
+    )
+  })
+  return {
+    ...Object.fromEntries(fields),
+    ...(context !== undefined && { maxInputTokens: wholeNumber(context, `${prefix}_CONTEXT`, 1) }),
+  }
+}
+
+function budgetFrom(env: Env): BudgetStore | undefined {
+  const limit = (variable: string, otherwise: number) => {
+    const value = presentIn(env, variable)
+    if (value === "none") return undefined
+    return value === undefined
+      ? otherwise
+      : wholeNumber(value, variable, 1, 'give a whole number of tokens, or "none"')
+  }
+  const daily = limit("TOKEN_BUDGET_DAILY", TOKENS_PER_DAY)
+  const monthly = limit("TOKEN_BUDGET_MONTHLY", TOKENS_PER_MONTH)
+  const limits = [
+    ...(daily === undefined ? [] : [{ scope: "tenant", window: "day" as const, tokens: daily }]),
+    ...(monthly === undefined ? [] : [{ scope: "tenant", window: "month" as const, tokens: monthly }]),
+  ]
+  return limits.length === 0
+    ? undefined
+    : memoryBudget({ limits, timeZone: presentIn(env, "BUDGET_TIME_ZONE") })
+}
+
+const FLAGS: Readonly<Record<string, boolean>> = {
+  true: true,
+  "1": true,
+  yes: true,
+  on: true,
+  false: false,
+  "0": false,
+  no: false,
+  off: false,
+}
+
+function flag(env: Env, variable: string): boolean | undefined {
+  const value = presentIn(env, variable)
+  if (value === undefined) return undefined
+  const known = FLAGS[value.toLowerCase()]
+  if (known !== undefined) return known
+  throw new ConfigError(variable, `"${value}" is neither true nor false`, "write true or false")
+}
+
+function wholeNumber(
+  value: string,
+  variable: string,
+  least: number,
+  fix = `give a whole number from ${least}`,
+): number {
+  const number = Number(value.replaceAll("_", ""))
+  if (Number.isSafeInteger(number) && number >= least) return number
+  throw new ConfigError(variable, `"${value}" does not fit`, fix)
+}
+
+function positive(value: string, variable: string): number {
+  const number = Number(value)
+  if (Number.isFinite(number) && number > 0) return number
+  throw new ConfigError(
+    variable,
+    `"${value}" is not a price`,
+    "give a positive number of USD per million tokens",
+  )
+}

@@ -1,0 +1,187 @@
+import { Runnable, type RunnableConfig } from "@langchain/core/runnables"
+import { type DispatchSettings, dispatch, type Target } from "./dispatch/dispatch.ts"
+import { pause } from "./dispatch/pause.ts"
+import { startChainRun } from "./langchain/chain-run.ts"
+import { isChatModel } from "./langchain/is-chat-model.ts"
+import type { Attempt } from "./spec/dispatch.ts"
+import { ConfigError, InvalidRequestError } from "./spec/errors.ts"
+import type { Tier } from "./spec/request.ts"
+
+/** One thing that can answer. */
+export interface FallbackLink<Input, Output> {
+  readonly tier: Tier
+  /** Unique in the chain. Default: the tier, with a number if it has several links. */
+  readonly id?: string | undefined
+  readonly runnable: Runnable<Input, Output>
+}
+
+export interface FallbackChainFields<Input, Output> {
+  /** Weakest tier first. */
+  readonly links: readonly FallbackLink<Input, Output>[]
+  /** Links tried after the first one failed. Default: all of them. */
+  readonly maxFallbackAttempts?: number | undefined
+  /** Tries at the same link after the first, where a pause may heal. Default 2. */
+  readonly maxRetries?: number | undefined
+  /** First retry pause, ms; doubles each time, full jitter. Default 250. */
+  readonly retryBaseMs?: number | undefined
+  /** Until the first piece of one try's answer, ms; then the next link is asked. Default: no limit. */
+  readonly attemptTimeoutMs?: number | undefined
+}
+
+export interface FallbackOptions extends RunnableConfig {
+  /** Asked first; then the tiers above it, then those below, nearest first. Default: the first link's. */
+  readonly preferredTier?: Tier | undefined
+}
+
+/** The answer, and who really gave it. */
+export interface FallbackAnswer<Output> {
+  readonly output: Output
+  readonly answeredBy: Target
+  readonly attempts: readonly Attempt[]
+}
+
+type Link<Input, Output> = Target & { readonly runnable: Runnable<Input, Output> }
+
+/**
+ * Asks one runnable after the other until one answers (row E6). The failure table decides what is worth another link:
+ * an invalid request, an abort, an interrupt or a defect is thrown as it is; a stream falls back until its first piece.
+ *
+ * @throws ConfigError for an empty chain or an id given twice. Calls throw CandidatesExhaustedError, with every
+ * attempt, when all links failed.
+ */
+export class FallbackChain<Input = unknown, Output = unknown> extends Runnable<
+  Input,
+  Output,
+  FallbackOptions
+> {
+  lc_namespace: string[] = ["tierwise"]
+  private readonly links: readonly Link<Input, Output>[]
+  private readonly settings: DispatchSettings
+
+  static override lc_name(): string {
+    return "FallbackChain"
+  }
+
+  constructor(fields: FallbackChainFields<Input, Output>) {
+    super()
+    this.links = linksFrom(fields.links)
+    this.settings = {
+      maxFallbackAttempts: fields.maxFallbackAttempts ?? this.links.length,
+      maxRetries: fields.maxRetries ?? 2,
+      retryBaseMs: fields.retryBaseMs ?? 250,
+      attemptTimeoutMs: fields.attemptTimeoutMs,
+      now: Date.now,
+      random: Math.random,
+      pause,
+    }
+  }
+
+  override async invoke(input: Input, options?: Partial<FallbackOptions>): Promise<Output> {
+    return (await this.answer(input, options)).output
+  }
+
+  /** Like `invoke`, and says which tier answered and what was tried. */
+  async answer(input: Input, options?: Partial<FallbackOptions>): Promise<FallbackAnswer<Output>> {
+    const run = await this.startRun(input, options)
+    const attempts: Attempt[] = []
+    try {
+      let output: Output | undefined
+      const call = async function* ({ runnable }: Link<Input, Output>, signal: AbortSignal | undefined) {
+        yield await runnable.invoke(input, childOptions(runnable, run.childConfig, signal))
+      }
+      for await (const piece of this.dispatch(call, run.childConfig, options, attempts)) output = piece
+      const winner = attempts.at(-1) as Attempt
+      await run.end(output)
+      const { deploymentId, tier } = winner
+      return { output: output as Output, answeredBy: { deploymentId, tier }, attempts }
+    } catch (error) {
+      await run.fail(error)
+      throw error
+    }
+  }
+
+  override async *_streamIterator(input: Input, options?: Partial<FallbackOptions>): AsyncGenerator<Output> {
+    const run = await this.startRun(input, options)
+    let failure: unknown = new Error("the reader stopped reading")
+    try {
+      const call = async function* ({ runnable }: Link<Input, Output>, signal: AbortSignal | undefined) {
+        yield* await runnable.stream(input, childOptions(runnable, run.childConfig, signal))
+      }
+      yield* this.dispatch(call, run.childConfig, options, [])
+      failure = undefined
+    } catch (error) {
+      failure = error
+      throw error
+    } finally {
+      await (failure === undefined ? run.end(undefined) : run.fail(failure))
+    }
+  }
+
+  private startRun(input: Input, options: Partial<FallbackOptions> | undefined) {
+    const [config] = this._separateRunnableConfigFromCallOptions(options)
+    return startChainRun({
+      config,
+      name: this.getName(),
+      serialized: this.toJSON(),
+      own: {},
+      inputs: { input },
+    })
+  }
+
+  private dispatch(
+    call: (link: Link<Input, Output>, signal: AbortSignal | undefined) => AsyncIterable<Output>,
+    { signal }: RunnableConfig,
+    options: Partial<FallbackOptions> | undefined,
+    attempts: Attempt[],
+  ): AsyncGenerator<Output, void, undefined> {
+    return dispatch<Link<Input, Output>, Output>({
+      candidates: startingAt(this.links, options?.preferredTier),
+      call,
+      signal,
+      settings: this.settings,
+      onAttempt: (attempt) => attempts.push(attempt),
+    })
+  }
+}
+
+function linksFrom<Input, Output>(
+  given: readonly FallbackLink<Input, Output>[],
+): readonly Link<Input, Output>[] {
+  if (given.length === 0) throw new ConfigError("links", "the chain is empty", "give at least one link")
+  const links = given.map(({ id, tier, runnable }, index) => {
+    if (typeof (runnable as Partial<typeof runnable> | undefined)?.invoke !== "function") {
+      throw new ConfigError(
+        `links[${index}].runnable`,
+        "it is not a Runnable",
+        "give a chat model or another Runnable",
+      )
+    }
+    const sameTier = given.slice(0, index).filter((link) => link.tier === tier).length
+    return { deploymentId: id ?? (sameTier === 0 ? tier : `${tier}-${sameTier + 1}`), tier, runnable }
+  })
+  const ids = links.map(({ deploymentId }) => deploymentId)
+  const twice = ids.findIndex((id, index) => ids.indexOf(id) !== index)
+  if (twice === -1) return links
+  throw new ConfigError(`links[${twice}].id`, `"${ids[twice]}" is there twice`, "give each link its own id")
+}
+
+function startingAt<L extends Target>(links: readonly L[], preferred: Tier | undefined): readonly L[] {
+  if (preferred === undefined) return links
+  const start = links.findIndex(({ tier }) => tier === preferred)
+  if (start !== -1) return [...links.slice(start), ...links.slice(0, start).reverse()]
+  const known = [...new Set(links.map(({ tier }) => tier))].join(", ")
+  throw new InvalidRequestError(
+    "preferredTier",
+    `"${preferred}" is not a tier of this chain`,
+    `use one of ${known}`,
+  )
+}
+
+/** A chat model's own retries would multiply with ours. */
+function childOptions(
+  runnable: unknown,
+  config: RunnableConfig,
+  signal: AbortSignal | undefined,
+): RunnableConfig {
+  return { ...config, ...(signal && { signal }), ...(isChatModel(runnable) && { maxRetries: 0 }) }
+}

@@ -1,0 +1,113 @@
+import { z } from "zod"
+import { isChatModel } from "../langchain/is-chat-model.ts"
+import { ConfigError } from "../spec/errors.ts"
+import type { RouterOptions } from "./router-options.ts"
+
+const positiveInteger = z.int().positive()
+const nonNegativeInteger = z.int().min(0)
+const method = (object: string, ...names: readonly string[]) =>
+  z.custom<object>(
+    (value) =>
+      names.every((name) => typeof (value as Record<string, unknown> | undefined)?.[name] === "function"),
+    {
+      error: `it is not ${object} (no ${names.join(", ")})`,
+      params: { fix: `give ${object}` },
+    },
+  )
+
+const chatModel = z.custom(isChatModel, {
+  error: "it is not a chat model",
+  params: {
+    fix: "give a chat model such as new ChatOpenAI({ model }), without withConfig or bindTools around it",
+  },
+})
+
+const deployment = z.strictObject({
+  id: z.string().min(1).optional(),
+  tier: z.string().min(1),
+  model: chatModel,
+  // Its figures are checked where they are turned into rates.
+  price: z.unknown(),
+  profile: z
+    .looseObject({ maxInputTokens: positiveInteger.optional(), maxOutputTokens: positiveInteger.optional() })
+    .optional(),
+  maxOutputTokens: positiveInteger.optional(),
+  version: z.string().optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+  weight: z.number().min(0).optional(),
+  tenants: z.array(z.string()).optional(),
+  gpuMemoryGb: z.number().positive().optional(),
+})
+
+const options = z.strictObject({
+  deployments: z.array(deployment).min(1),
+  tiers: z.array(z.string().min(1)).min(1).optional(),
+  thresholds: z.array(z.number()).optional(),
+  taskTypes: z.record(z.string(), z.unknown()).optional(),
+  preference: z.number().optional(),
+  policy: method("a routing policy", "decide").optional(),
+  estimator: method("an estimator", "estimate").optional(),
+  routing: z.boolean().optional(),
+  defaultTier: z.string().optional(),
+  order: z.enum(["cheapest", "weighted"]).optional(),
+  budget: method("a budget store", "reserve", "settle", "release", "extend", "status").optional(),
+  quoteInput: z.enum(["upper-bound", "estimated"]).optional(),
+  mediaTokens: z
+    .strictObject({
+      image: nonNegativeInteger.optional(),
+      audioClip: nonNegativeInteger.optional(),
+      file: nonNegativeInteger.optional(),
+    })
+    .optional(),
+  maxOutputTokens: positiveInteger.optional(),
+  validator: method("a response validator", "validate").optional(),
+  observers: z.array(method("a route observer", "on")).optional(),
+  maxFallbackAttempts: nonNegativeInteger.optional(),
+  maxRetries: nonNegativeInteger.optional(),
+  retryBaseMs: z.number().min(0).optional(),
+  attemptTimeoutMs: z.number().positive().optional(),
+  now: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
+  random: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
+  newId: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
+})
+
+/** @throws ConfigError naming the first option that is wrong, and what to do. */
+export function checkOptions(given: RouterOptions): void {
+  const result = options.safeParse(given)
+  const issue = result.error?.issues[0]
+  if (issue === undefined) return
+  const path = pathOf(issue)
+  throw new ConfigError(path === "" ? "options" : path, problemOf(issue), fixOf(issue))
+}
+
+type Issue = z.core.$ZodIssue
+
+/** `deployments[2].price` */
+function pathOf(issue: Issue): string {
+  const path = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : issue.path
+  return path
+    .map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`))
+    .join("")
+    .replace(/^\./, "")
+}
+
+function problemOf(issue: Issue): string {
+  return issue.code === "unrecognized_keys" ? "there is no such option" : issue.message
+}
+
+function fixOf(issue: Issue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `give a value of type ${issue.expected}`
+    case "unrecognized_keys":
+      return "remove it, or check its spelling"
+    case "too_small":
+      return `give at least ${issue.minimum}`
+    case "invalid_value":
+      return `give one of ${issue.values.map(String).join(", ")}`
+    case "custom":
+      return String(issue.params?.["fix"] ?? "give another value")
+    default:
+      return "give another value"
+  }
+}

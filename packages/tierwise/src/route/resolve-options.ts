@@ -1,0 +1,167 @@
+import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import { fiveFactor } from "../complexity/five-factor.ts"
+import { pause } from "../dispatch/pause.ts"
+import { outputLimiter, outputLimitField, ownOutputLimit } from "../langchain/limit-output.ts"
+import { thresholdPolicy } from "../policy/threshold-policy.ts"
+import { DEFAULT_MEDIA_TOKENS } from "../pricing/quote.ts"
+import { type Rates, ratesOf } from "../pricing/rates.ts"
+import type { Deployment, DeploymentProfile, Price } from "../spec/catalog.ts"
+import { ConfigError } from "../spec/errors.ts"
+import type { RoutingPolicy } from "../spec/policy.ts"
+import type { Tier } from "../spec/request.ts"
+import { allOf } from "../validation/all-of.ts"
+import { matchesSchema } from "../validation/matches-schema.ts"
+import { notEmpty } from "../validation/not-empty.ts"
+import { checkOptions } from "./check-options.ts"
+import type { DeploymentOptions, RouterOptions } from "./router-options.ts"
+import type { RouterParts } from "./router-parts.ts"
+
+/** Row E2. */
+export const DEFAULT_TIERS: readonly Tier[] = ["light", "standard", "heavy"]
+
+const DEFAULT_MAX_OUTPUT_TOKENS = 4_096
+
+/** Options as the user gave them → everything the hall needs. @throws ConfigError naming the path and the fix. */
+export function resolveOptions(options: RouterOptions): RouterParts {
+  checkOptions(options)
+  const tiers = options.tiers ?? DEFAULT_TIERS
+  checkUnique(tiers, (index) => `tiers[${index}]`)
+  const deployments = options.deployments.map((given, index) => deploymentFrom(given, index, tiers))
+  checkUnique(
+    deployments.map(({ id }) => id),
+    (index) => `deployments[${index}].id`,
+  )
+  const rates = new Map(deployments.map((deployment, index) => [deployment, ratesFor(deployment, index)]))
+  const ratesOf = (deployment: Deployment): Rates => rates.get(deployment) as Rates
+  const first = tiers.map((tier) => firstOf(tier, deployments))
+  return {
+    tiers,
+    deployments,
+    ratesOf,
+    baselineRates: ratesOf(first.at(-1) as Deployment),
+    routing: options.routing ?? true,
+    defaultTier: knownTier(
+      options.defaultTier ?? (tiers[Math.floor(tiers.length / 2)] as Tier),
+      "defaultTier",
+      tiers,
+    ),
+    estimator: options.estimator ?? fiveFactor(),
+    policy: policyFrom(options, tiers),
+    order: options.order ?? "cheapest",
+    quoteInput: options.quoteInput ?? "upper-bound",
+    mediaTokens: { ...DEFAULT_MEDIA_TOKENS, ...defined(options.mediaTokens ?? {}) },
+    maxOutputTokens: options.maxOutputTokens ?? DEFAULT_MAX_OUTPUT_TOKENS,
+    limitOutput: outputLimiter(),
+    budget: options.budget,
+    validator: options.validator ?? allOf(notEmpty(), matchesSchema()),
+    observers: options.observers ?? [],
+    newId: options.newId ?? (() => crypto.randomUUID()),
+    dispatch: {
+      maxFallbackAttempts: options.maxFallbackAttempts ?? 2,
+      maxRetries: options.maxRetries ?? 2,
+      retryBaseMs: options.retryBaseMs ?? 250,
+      attemptTimeoutMs: options.attemptTimeoutMs,
+      now: options.now ?? Date.now,
+      random: options.random ?? Math.random,
+      pause,
+    },
+  }
+}
+
+function deploymentFrom(given: DeploymentOptions, index: number, tiers: readonly Tier[]): Deployment {
+  const tier = knownTier(given.tier, `deployments[${index}].tier`, tiers)
+  const { model, price, version, tenants, gpuMemoryGb } = given
+  return {
+    id: given.id ?? `${tier}/${modelName(model)}`,
+    tier,
+    model,
+    price,
+    profile: {
+      ...defined((model.profile as DeploymentProfile | undefined) ?? {}),
+      ...defined(given.profile ?? {}),
+    },
+    maxOutputTokens: given.maxOutputTokens ?? ownOutputLimit(model),
+    version,
+    labels: given.labels ?? {},
+    weight: given.weight ?? 1,
+    tenants,
+    gpuMemoryGb,
+  }
+}
+
+/** The model's own name where it has one, else its class's. */
+function modelName(model: BaseChatModel): string {
+  const { model: name, modelName } = model as { model?: unknown; modelName?: unknown }
+  return [name, modelName].find((value) => typeof value === "string") ?? model.getName()
+}
+
+function ratesFor({ model, price }: Deployment, index: number): Rates {
+  const path = `deployments[${index}]`
+  if (!isPrice(price)) {
+    throw new ConfigError(
+      `${path}.price`,
+      "the price is unknown",
+      'give inputPerMTok and outputPerMTok in USD, a costWeight, a perGpuSecond, or say "free"',
+    )
+  }
+  const rates = ratesOf(price, `${path}.price`)
+  if (price !== "free" && outputLimitField(model) === undefined) {
+    throw new ConfigError(
+      `${path}.model`,
+      `the output of ${model.getName()} cannot be capped (no maxTokens, numPredict or maxOutputTokens), so its cost has no bound`,
+      'use a model with an output limit, or declare its price "free"',
+    )
+  }
+  return rates
+}
+
+/** JavaScript callers may leave the price out, whatever the types say. */
+function isPrice(price: unknown): price is Price {
+  return price === "free" || (typeof price === "object" && price !== null)
+}
+
+function policyFrom(options: RouterOptions, tiers: readonly Tier[]): RoutingPolicy {
+  if (options.policy === undefined) {
+    const { thresholds, taskTypes, preference } = options
+    return thresholdPolicy({ tiers, thresholds, taskTypes, preference })
+  }
+  const replaced = (["thresholds", "taskTypes", "preference"] as const).find(
+    (name) => options[name] !== undefined,
+  )
+  if (replaced === undefined) return options.policy
+  throw new ConfigError(
+    replaced,
+    "a policy is given too, and replaces it",
+    `remove ${replaced}, or the policy`,
+  )
+}
+
+function firstOf(tier: Tier, deployments: readonly Deployment[]): Deployment {
+  const first = deployments.find((deployment) => deployment.tier === tier)
+  if (first !== undefined) return first
+  throw new ConfigError(
+    "deployments",
+    `the tier "${tier}" has none`,
+    `add one, or leave "${tier}" out of tiers`,
+  )
+}
+
+function knownTier(tier: Tier, path: string, tiers: readonly Tier[]): Tier {
+  if (tiers.includes(tier)) return tier
+  throw new ConfigError(
+    path,
+    `"${tier}" is not a tier`,
+    `use one of ${tiers.join(", ")}, or name it in tiers`,
+  )
+}
+
+function checkUnique(names: readonly string[], pathOf: (index: number) => string): void {
+  const index = names.findIndex((name, at) => names.indexOf(name) !== at)
+  if (index === -1) return
+  throw new ConfigError(pathOf(index), `"${names[index]}" is there twice`, "give each its own name")
+}
+
+/** Without the keys whose value is undefined, so that they do not hide a default. */
+function defined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never
+}

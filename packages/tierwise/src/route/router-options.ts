@@ -1,0 +1,82 @@
+import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import type { TaskRule } from "../policy/threshold-policy.ts"
+import type { CandidateOrder } from "../pricing/order.ts"
+import type { MediaTokens, QuoteInput } from "../pricing/quote.ts"
+import type { BudgetStore } from "../spec/budget.ts"
+import type { DeploymentProfile, Price } from "../spec/catalog.ts"
+import type { Estimator } from "../spec/complexity.ts"
+import type { RoutingPolicy } from "../spec/policy.ts"
+import type { Tier } from "../spec/request.ts"
+import type { RouteObserver } from "../spec/telemetry.ts"
+import type { ResponseValidator } from "../spec/validation.ts"
+
+/** One model the router may call. */
+export interface DeploymentOptions {
+  /** Unique in the router. Default: `tier/model-name`. */
+  readonly id?: string | undefined
+  readonly tier: Tier
+  readonly model: BaseChatModel
+  /** What it charges. There is no default: say `"free"` if it is. */
+  readonly price: Price
+  /** What it can do; completes and overrides the model's own `profile`. What is not known to be true excludes. */
+  readonly profile?: DeploymentProfile | undefined
+  /** Output cap in tokens for calls that name none. Default: the model's own `maxTokens`, else the router's. */
+  readonly maxOutputTokens?: number | undefined
+  readonly version?: string | undefined
+  /** Facts a call may ask for, e.g. `{ region: "eu" }`. */
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  /** Share of the calls among equals, ≥ 0. Default 1. */
+  readonly weight?: number | undefined
+  /** If given, only these tenants may use it. */
+  readonly tenants?: readonly string[] | undefined
+  /** GPU memory in GB, for reports on self-hosted models. */
+  readonly gpuMemoryGb?: number | undefined
+}
+
+export interface RouterOptions {
+  /** At least one for every tier. */
+  readonly deployments: readonly DeploymentOptions[]
+  /** Cheapest first. Default `["light", "standard", "heavy"]`. */
+  readonly tiers?: readonly Tier[] | undefined
+  /** Scores between the tiers, rising. Default 0.3 and 0.7 for three tiers, even steps otherwise. */
+  readonly thresholds?: readonly number[] | undefined
+  /** Task type → tier, or bounds for the estimate. Default: `DEFAULT_TASK_RULES`. */
+  readonly taskTypes?: Readonly<Record<string, TaskRule>> | undefined
+  /** 0 cheapest … 1 best; shifts the thresholds. Default 0.5. */
+  readonly preference?: number | undefined
+  /** Replaces thresholds, task types and preference. */
+  readonly policy?: RoutingPolicy | undefined
+  /** How hard is it? Default `fiveFactor()`. */
+  readonly estimator?: Estimator | undefined
+  /** False: every call goes to the default tier. Default true. */
+  readonly routing?: boolean | undefined
+  /** Answers when the estimate or the policy fails, and when routing is off. Default: the middle tier. */
+  readonly defaultTier?: Tier | undefined
+  /** Who is asked first among those who can. Default `cheapest`. */
+  readonly order?: CandidateOrder | undefined
+  /** Money and tokens are held here before each call. Default: no limit. */
+  readonly budget?: BudgetStore | undefined
+  /** How the input of a quote is bounded. Default `upper-bound`. */
+  readonly quoteInput?: QuoteInput | undefined
+  /** The most tokens one picture, clip or file is billed as. */
+  readonly mediaTokens?: Partial<MediaTokens> | undefined
+  /** Output cap in tokens for calls and deployments that name none. Default 4,096. */
+  readonly maxOutputTokens?: number | undefined
+  /** Good enough? Default: not empty, and follows the schema if one is asked for. */
+  readonly validator?: ResponseValidator | undefined
+  readonly observers?: readonly RouteObserver[] | undefined
+  /** Candidates tried after the first one failed. Default 2 (row A1). */
+  readonly maxFallbackAttempts?: number | undefined
+  /** Tries at the same candidate after the first, where a pause may heal. Default 2. */
+  readonly maxRetries?: number | undefined
+  /** First retry pause, ms; doubles each time, full jitter. Default 250. */
+  readonly retryBaseMs?: number | undefined
+  /** Until the first piece of one try's answer, ms; then the next candidate is asked. Default: no limit. */
+  readonly attemptTimeoutMs?: number | undefined
+  /** Epoch ms. Default `Date.now`. */
+  readonly now?: (() => number) | undefined
+  /** In [0, 1). Default `Math.random`. */
+  readonly random?: (() => number) | undefined
+  /** Ids of records. Default: random UUIDs. */
+  readonly newId?: (() => string) | undefined
+}

@@ -1,0 +1,38 @@
+import type { DispatchSettings } from "../dispatch/dispatch.ts"
+import type { OutputLimiter } from "../langchain/limit-output.ts"
+import type { CandidateOrder } from "../pricing/order.ts"
+import type { MediaTokens, QuoteInput } from "../pricing/quote.ts"
+import type { Rates } from "../pricing/rates.ts"
+import type { BudgetStore } from "../spec/budget.ts"
+import type { Deployment } from "../spec/catalog.ts"
+import type { Estimator } from "../spec/complexity.ts"
+import type { RoutingPolicy } from "../spec/policy.ts"
+import type { Tier } from "../spec/request.ts"
+import type { RouteObserver } from "../spec/telemetry.ts"
+import type { ResponseValidator } from "../spec/validation.ts"
+
+/** Everything the hall walks through, checked and with every default filled in. */
+export interface RouterParts {
+  /** Cheapest first. */
+  readonly tiers: readonly Tier[]
+  readonly deployments: readonly Deployment[]
+  readonly ratesOf: (deployment: Deployment) => Rates
+  /** Of the top tier's first deployment: what savings are measured against. */
+  readonly baselineRates: Rates
+  /** False: the default tier answers everything. */
+  readonly routing: boolean
+  readonly defaultTier: Tier
+  readonly estimator: Estimator
+  readonly policy: RoutingPolicy
+  readonly order: CandidateOrder
+  readonly quoteInput: QuoteInput
+  readonly mediaTokens: MediaTokens
+  /** Output cap in tokens for calls that name none. */
+  readonly maxOutputTokens: number
+  readonly limitOutput: OutputLimiter
+  readonly budget: BudgetStore | undefined
+  readonly validator: ResponseValidator
+  readonly observers: readonly RouteObserver[]
+  readonly dispatch: DispatchSettings
+  readonly newId: () => string
+}
