@@ -122,7 +122,7 @@ export class FallbackChain<Input = unknown, Output = unknown> extends Runnable<
     return startChainRun({
       config,
       name: this.getName(),
-      serialized: this.toJSON(),
+      serialized: () => this.toJSON(),
       own: {},
       inputs: { input },
     })

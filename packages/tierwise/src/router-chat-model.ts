@@ -104,11 +104,13 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     return this.hall.plan(request, snapshot)
   }
 
+  /** @throws what the provider throws, an error of our own (`TierwiseError.isInstance`), or OutputParserException. */
   override async invoke(
     input: BaseLanguageModelInput,
     options?: Partial<RouterCallOptions>,
   ): Promise<AIMessageChunk> {
     const { answer, record } = await this.answer(input, options, undefined)
+    if (answer.parseError !== undefined) throw new OutputParserException(answer.parseError)
     return withReplyMetadata(answer.message, record) as unknown as AIMessageChunk
   }
 
@@ -218,7 +220,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     const run = await startChainRun({
       config,
       name: this.getName(),
-      serialized: this.toJSON(),
+      serialized: () => this.toJSON(),
       own,
       inputs: { messages },
     })

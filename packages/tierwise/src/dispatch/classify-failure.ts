@@ -28,6 +28,8 @@ const BY_NAME: Readonly<Record<string, FailureKind>> = {
   ContextOverflowError: "context-overflow",
   SyntaxError: "unparseable",
   OutputParserException: "unparseable",
+  ZodError: "unparseable",
+  $ZodError: "unparseable",
   GraphInterrupt: "control-flow",
   NodeInterrupt: "control-flow",
   GraphBubbleUp: "control-flow",

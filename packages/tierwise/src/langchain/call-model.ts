@@ -1,6 +1,7 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import { AIMessage, type AIMessageChunk, type BaseMessage } from "@langchain/core/messages"
 import type { RunnableConfig } from "@langchain/core/runnables"
+import { isInteropZodError } from "@langchain/core/utils/types"
 import { ConfigError } from "../spec/errors.ts"
 import type { RouteRequest } from "../spec/request.ts"
 import type { Answer } from "../spec/validation.ts"
@@ -46,17 +47,26 @@ export async function* callModel(call: ModelCall): AsyncGenerator<Piece, void, u
   const { tool_choice, strict, ...callOptions } = invocation.callOptions
   const options = { ...callOptions, ...invocation.config, maxRetries: 0, ...(signal && { signal }) }
   if (invocation.structured !== undefined) {
-    yield await callStructured(call, invocation.structured, messages, options)
+    const { schema, config } = invocation.structured
+    const model = call.model.withStructuredOutput(schema as never, { ...config, includeRaw: true })
+    yield await parsedOrNot(async () => {
+      const { raw, parsed } = (await model.invoke(messages, options)) as { raw: AIMessage; parsed: unknown }
+      if (parsed !== null && parsed !== undefined) return { message: raw, parsed }
+      return { message: raw, parseError: "the answer does not follow its schema" }
+    })
     return
   }
-  const model = withTools(call, {
+  const choice = {
     ...(tool_choice !== undefined && { tool_choice }),
     ...(strict !== undefined && { strict }),
-  })
+  }
+  const model = withTools(call, choice)
   if (streamed) {
     for await (const message of await model.stream(messages, options)) yield { message }
   } else {
-    yield { message: await model.invoke(messages, options) }
+    const answer = async () => ({ message: await model.invoke(messages, options) })
+    // Without a schema, JSON that does not parse is the provider's own: a broken body, not a poor answer.
+    yield await (request.responseFormat === undefined ? answer() : parsedOrNot(answer))
   }
 }
 
@@ -71,20 +81,12 @@ function withTools({ model, request }: ModelCall, kwargs: Record<string, unknown
 }
 
 /**
- * A schema's answer. JSON that does not parse is thrown by some packages from inside the call; it is a poor answer,
- * not a broken provider, so it becomes an answer with a parse error for the validators to reject.
+ * JSON that does not parse, or does not follow its schema, is thrown by some packages from inside the call. It is a poor
+ * answer, not a broken provider, and it has been billed: it becomes an answer for the validators to reject.
  */
-async function callStructured(
-  { model }: ModelCall,
-  { schema, config }: StructuredOutput,
-  messages: BaseMessage[],
-  options: Record<string, unknown>,
-): Promise<Piece> {
+async function parsedOrNot(call: () => Promise<Piece>): Promise<Piece> {
   try {
-    const runnable = model.withStructuredOutput(schema as never, { ...config, includeRaw: true })
-    const { raw, parsed } = (await runnable.invoke(messages, options)) as { raw: AIMessage; parsed: unknown }
-    if (parsed !== null && parsed !== undefined) return { message: raw, parsed }
-    return { message: raw, parseError: "the answer does not follow its schema" }
+    return await call()
   } catch (error) {
     if (!isParseError(error)) throw error
     return { message: new AIMessage(""), parseError: `the answer does not parse: ${error.message}` }
@@ -94,9 +96,5 @@ async function callStructured(
 function isParseError(error: unknown): error is Error {
   if (!(error instanceof Error)) return false
   const code = (error as { lc_error_code?: unknown }).lc_error_code
-  return (
-    error.name === "SyntaxError" ||
-    error.name === "OutputParserException" ||
-    code === "OUTPUT_PARSING_FAILURE"
-  )
+  return code === "OUTPUT_PARSING_FAILURE" || error.name === "SyntaxError" || isInteropZodError(error)
 }

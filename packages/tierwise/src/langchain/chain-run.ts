@@ -10,7 +10,8 @@ import { patchConfig, type RunnableConfig } from "@langchain/core/runnables"
 export interface ChainRunOptions {
   readonly config: RunnableConfig
   readonly name: string
-  readonly serialized: Serialized
+  /** Asked only when somebody listens. */
+  readonly serialized: () => Serialized
   /** Callbacks, tags and metadata given to the router's constructor; inherited by the deployments' runs. */
   readonly own: {
     readonly callbacks?: Callbacks | undefined
@@ -42,7 +43,7 @@ export async function startChainRun({
   const { runId, runName, ...rest } = config
   const manager = managerFor(rest, own)
   const run: CallbackManagerForChainRun | undefined = await manager?.handleChainStart(
-    serialized,
+    serialized(),
     inputs,
     runId,
     undefined,

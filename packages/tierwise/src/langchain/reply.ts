@@ -71,7 +71,7 @@ export function withReplyMetadata(message: AIMessage | AIMessageChunk, record: R
     ...(message.invalid_tool_calls !== undefined && { invalid_tool_calls: message.invalid_tool_calls }),
     ...(usage !== undefined && { usage_metadata: usage }),
   }
-  return new AIMessage(fields as AIMessageFields)
+  return new AIMessage(fields as unknown as AIMessageFields)
 }
 
 /**

@@ -27,7 +27,7 @@ export async function makePlan(
   request: RouteRequest,
   snapshot: Snapshot,
 ): Promise<Planned> {
-  const { features, text } = readFeatures(request)
+  const { features, text } = readFeatures(request, parts.toolSizes)
   const problems: Problem[] = []
   const estimate = parts.routing ? await estimateOf(parts, { features, text, request }, problems) : undefined
   const policyInput = { features, estimate, request, snapshot, tiers: parts.tiers }

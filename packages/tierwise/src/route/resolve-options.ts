@@ -52,6 +52,7 @@ export function resolveOptions(options: RouterOptions): RouterParts {
     mediaTokens: { ...DEFAULT_MEDIA_TOKENS, ...defined(options.mediaTokens ?? {}) },
     maxOutputTokens: options.maxOutputTokens ?? DEFAULT_MAX_OUTPUT_TOKENS,
     limitOutput: outputLimiter(),
+    toolSizes: new WeakMap(),
     budget: options.budget,
     validator: options.validator ?? allOf(notEmpty(), matchesSchema()),
     observers: options.observers ?? [],

@@ -1,4 +1,5 @@
 import type { DispatchSettings } from "../dispatch/dispatch.ts"
+import type { ToolSizes } from "../features/tool-size.ts"
 import type { OutputLimiter } from "../langchain/limit-output.ts"
 import type { CandidateOrder } from "../pricing/order.ts"
 import type { MediaTokens, QuoteInput } from "../pricing/quote.ts"
@@ -30,6 +31,8 @@ export interface RouterParts {
   /** Output cap in tokens for calls that name none. */
   readonly maxOutputTokens: number
   readonly limitOutput: OutputLimiter
+  /** Tool definitions are measured once. */
+  readonly toolSizes: ToolSizes
   readonly budget: BudgetStore | undefined
   readonly validator: ResponseValidator
   readonly observers: readonly RouteObserver[]
