@@ -1,0 +1,164 @@
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { ChatOpenAI } from "@langchain/openai"
+import { RouterChatModel } from "tierwise"
+import { estimateTokenCount } from "tokenx"
+import { atLeast, atMost, type Bench, rounded } from "../bench.ts"
+import { startInstantServer } from "../instant-server.ts"
+import { median, spread, throughput, timeEach } from "../measure.ts"
+
+const ROUNDS = 12
+const CALLS_PER_ROUND = 150
+const CALLS_AT_ONCE = 64
+const SOAK_CALLS = 2_000
+const QUESTION = "How long does a letter from Lisbon to Oslo take?"
+
+/** What routing costs on top of the same calls made without it. Ratios inside one run; nothing here is absolute. */
+export const bench: Bench = {
+  async run(progress) {
+    const server = await startInstantServer()
+    const chat = () =>
+      new ChatOpenAI({
+        model: "instant",
+        apiKey: "none",
+        configuration: { baseURL: server.baseUrl },
+        maxRetries: 0,
+      })
+    const bare = chat()
+    const fallbacks = chat().withFallbacks([chat()])
+    const router = new RouterChatModel({
+      deployments: ["light", "standard", "heavy"].map((tier, index) => ({
+        tier,
+        model: chat(),
+        price: { costWeight: 10 ** index },
+      })),
+    })
+    const firstChunk = async (model: { stream(input: string): Promise<AsyncIterable<unknown>> }) => {
+      const from = performance.now()
+      let first = 0
+      for await (const _ of await model.stream(QUESTION)) first ||= performance.now() - from
+      return first
+    }
+
+    progress("warming up")
+    for (const model of [bare, router]) {
+      await timeEach(500, () => model.invoke(QUESTION))
+      await timeEach(100, () => firstChunk(model))
+    }
+    await throughput(2_000, CALLS_AT_ONCE, () => fallbacks.invoke(QUESTION))
+
+    const invoke: number[] = []
+    const inFlight: number[] = []
+    const stream: number[] = []
+    for (let round = 0; round < ROUNDS; round++) {
+      // Who goes first alternates: whatever the machine does in between hits both.
+      const pair = async (measure: (model: typeof bare | typeof router) => Promise<number>) => {
+        if (round % 2 === 0) return [await measure(bare), await measure(router)] as const
+        const routed = await measure(router)
+        return [await measure(bare), routed] as const
+      }
+      const [bareMs, routedMs] = await pair(async (model) =>
+        median(await timeEach(CALLS_PER_ROUND, () => model.invoke(QUESTION))),
+      )
+      const [bareFirst, routedFirst] = await pair(async (model) => {
+        const firsts: number[] = []
+        for (let i = 0; i < CALLS_PER_ROUND; i++) firsts.push(await firstChunk(model))
+        return median(firsts)
+      })
+      const many = (model: { invoke(input: string): Promise<unknown> }) =>
+        throughput(1_500, CALLS_AT_ONCE, () => model.invoke(QUESTION))
+      const routedFirstNow = round % 2 === 1
+      const early = routedFirstNow ? await many(router) : undefined
+      const withFallbacks = await many(fallbacks)
+      const routed = early ?? (await many(router))
+      invoke.push(routedMs / bareMs)
+      stream.push(routedFirst / bareFirst)
+      inFlight.push(routed / withFallbacks)
+      progress(
+        `round ${round + 1}/${ROUNDS}: invoke ${bareMs.toFixed(3)} → ${routedMs.toFixed(3)} ms, first chunk ` +
+          `${bareFirst.toFixed(3)} → ${routedFirst.toFixed(3)} ms, ${withFallbacks.toFixed(0)} → ${routed.toFixed(0)} calls/s`,
+      )
+    }
+
+    const explain = await explainAgainstTokens(router, progress)
+    const heap = await heapGrowth(router, progress)
+    await server.close()
+    return {
+      figures: {
+        invokeRatio: spread(invoke),
+        firstChunkRatio: spread(stream),
+        throughputRatio: spread(inFlight),
+        ...explain.figures,
+        ...heap,
+        soakCalls: SOAK_CALLS,
+      },
+      bars: [
+        atMost("routed invoke p50 / bare p50", median(invoke), 1.3),
+        atLeast("routed throughput / withFallbacks, 64 in flight", median(inFlight), 0.8),
+        atMost("routed first chunk / bare first chunk", median(stream), 1.3),
+        atMost("explain of 1,000 characters / token estimate alone", explain.ratio, 2),
+        atMost("growth of explain, 100 kB to 1 MB (10 is linear)", explain.growth, 13),
+        atMost(`heap change over ${SOAK_CALLS} calls, MB either way`, Math.abs(heap.heapGrowthMb), 5),
+      ],
+    }
+  },
+}
+
+const SENTENCE =
+  "The harbour master wrote down every ship that came in before noon, its cargo, and who would pay for it. "
+const textOf = (characters: number) =>
+  SENTENCE.repeat(Math.ceil(characters / SENTENCE.length)).slice(0, characters)
+
+async function explainAgainstTokens(router: RouterChatModel, progress: (line: string) => void) {
+  const explainMs = async (characters: number, times: number) => {
+    const text = textOf(characters)
+    return median(await timeEach(times, () => router.explain(text)))
+  }
+  const tokensMs = async (characters: number, times: number) => {
+    const text = textOf(characters)
+    return median(await timeEach(times, async () => estimateTokenCount(text)))
+  }
+  await explainMs(1_000, 3_000)
+  await tokensMs(1_000, 3_000)
+  const ratios: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const alone = await tokensMs(1_000, 500)
+    ratios.push((await explainMs(1_000, 500)) / alone)
+  }
+  const growths: number[] = []
+  for (let round = 0; round < 5; round++) {
+    const small = await explainMs(100_000, 15)
+    growths.push((await explainMs(1_000_000, 5)) / small)
+  }
+  progress(
+    `explain / token estimate: ${median(ratios).toFixed(2)}; 1 MB takes ${median(growths).toFixed(1)} × 100 kB`,
+  )
+  return {
+    ratio: median(ratios),
+    growth: median(growths),
+    figures: { explainRatio: spread(ratios), explainGrowth: spread(growths) },
+  }
+}
+
+async function heapGrowth(router: RouterChatModel, progress: (line: string) => void) {
+  setFlagsFromString("--expose-gc")
+  const collect = runInNewContext("gc") as () => void
+  const heapMb = async () => {
+    // Finalisers run between turns: two collections with a pause see what one leaves behind.
+    for (let i = 0; i < 3; i++) {
+      collect()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    return process.memoryUsage().heapUsed / 1e6
+  }
+  const routed = () => router.invoke(QUESTION)
+  await throughput(5_000, CALLS_AT_ONCE, routed)
+  const before = await heapMb()
+  const steps = 10
+  for (let step = 1; step <= steps; step++) {
+    await throughput(SOAK_CALLS / steps, CALLS_AT_ONCE, routed)
+    progress(`soak: ${(SOAK_CALLS / steps) * step} calls`)
+  }
+  const after = await heapMb()
+  return { heapBeforeMb: rounded(before), heapAfterMb: rounded(after), heapGrowthMb: rounded(after - before) }
+}
