@@ -1,4 +1,4 @@
-import { mean, quantile, standardDeviation } from "simple-statistics"
+import { quantile } from "simple-statistics"
 import { rounded } from "./bench.ts"
 
 export interface Spread {
@@ -44,9 +44,4 @@ export async function throughput(
   const from = performance.now()
   await Promise.all(Array.from({ length: inFlight }, caller))
   return (calls / (performance.now() - from)) * 1_000
-}
-
-/** For figures: mean and standard deviation, rounded. */
-export function moments(values: readonly number[]): { readonly mean: number; readonly sd: number } {
-  return { mean: rounded(mean([...values])), sd: rounded(standardDeviation([...values])) }
 }
