@@ -137,6 +137,19 @@ describe("think", () => {
     expect(JSON.parse(textOf(reply))).toMatchObject({ answer: 51 })
   })
 
+  it("finds values that no label names by what they look like", () => {
+    const properties = { name: { type: "string" }, age: { type: "integer" }, city: { type: "string" } }
+    const schema = { type: "object", properties, required: ["name", "age", "city"] }
+    const format = { type: "json_schema", json_schema: { name: "person", schema } } as const
+    const reply = asked("Extract the person: Ada Lund is 34 years old and lives in Oslo.", {
+      response_format: format,
+    })
+    expect(JSON.parse(textOf(reply))).toEqual({ name: "Ada Lund", age: 34, city: "Oslo" })
+    const keys = 'Extract as JSON "name", "age", "city": Ada Lund is 34 years old and lives in Oslo.'
+    const free = asked(keys, { response_format: { type: "json_object" } })
+    expect(JSON.parse(textOf(free))).toEqual({ name: "Ada Lund", age: 34, city: "Oslo" })
+  })
+
   it("names the keys of plain JSON mode that the prompt asks for", () => {
     const reply = asked('Return JSON with "name" and "city". The name is Ada Lund; the city is Oslo.', {
       response_format: { type: "json_object" },

@@ -77,6 +77,11 @@ export type {
 export type { Usage } from "./spec/usage.ts"
 export type { Answer, ResponseValidator, Verdict } from "./spec/validation.ts"
 export { allOf } from "./validation/all-of.ts"
-export { HEDGING_PHRASES, type LowConfidenceOptions, lowConfidence } from "./validation/low-confidence.ts"
+export {
+  HEDGING_PHRASES,
+  type LowConfidenceOptions,
+  lowConfidence,
+  SHORT_ANSWER_TASKS,
+} from "./validation/low-confidence.ts"
 export { matchesSchema } from "./validation/matches-schema.ts"
 export { notEmpty } from "./validation/not-empty.ts"

@@ -86,7 +86,8 @@ const DATE = String.raw`\d{4}-\d{2}-\d{2}`
 const TIME = String.raw`\d{1,2}:\d{2}`
 const QUOTED = /["“]([^"”\n]{1,200})["”]/g
 const PLACE = String.raw`(\p{Lu}[\p{L}-]{1,30}(?: \p{Lu}[\p{L}-]{1,30})?)`
-const PROPER = new RegExp(String.raw`(?<=\p{Ll},? |^)(?!I\b)${PLACE}`, "gu")
+const PROPER = new RegExp(String.raw`(?<=[\p{Ll}:,] |^)(?!I\b)${PLACE}`, "gu")
+const FULL_NAME = /\b(\p{Lu}\p{Ll}{1,30} \p{Lu}\p{Ll}{1,30})\b/gu
 const CODE = /\b([A-Z]{1,4}-?\d{1,8})\b/g
 const UPPER = /\b([A-Z]{2,5})\b/g
 
@@ -125,7 +126,11 @@ const HINTS: readonly {
     find: (_, reader) => reader.next(inPlace) ?? reader.next(PROPER),
   },
   {
-    about: /\b(?:title|subject|name|label|topic)\b/,
+    about: /\b(?:name|person|author|customer|owner)\b/,
+    find: (_, reader) => reader.next(FULL_NAME) ?? reader.next(QUOTED) ?? reader.next(PROPER),
+  },
+  {
+    about: /\b(?:title|subject|label|topic)\b/,
     find: (_, reader) => reader.next(QUOTED) ?? reader.next(PROPER),
   },
   {

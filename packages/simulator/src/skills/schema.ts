@@ -260,12 +260,16 @@ export function filled(prompt: Prompt, mind: Mind, result?: Reply): Reply {
   return { kind: "text", text: JSON.stringify(value), value }
 }
 
+const NUMERIC_KEY = /^(?:age|amount|count|number|price|quantity|score|total|year)$|_(?:count|total|percent)$/i
+
 /** JSON mode without a schema: the keys are the ones the prompt names in quotes. */
 function freeJson(prompt: Prompt, mind: Mind, result: JsonValue | undefined): string {
   const keys = [
     ...new Set([...prompt.text.matchAll(/["'`](\w{2,30})["'`]/g)].flatMap((match) => match[1] ?? [])),
   ]
   if (keys.length === 0) return JSON.stringify({ answer: result ?? "unknown" })
-  const properties = Object.fromEntries(keys.map((key) => [key, {}]))
+  const properties = Object.fromEntries(
+    keys.map((key) => [key, { type: NUMERIC_KEY.test(key) ? "number" : "string" }]),
+  )
   return JSON.stringify(fillForm(strictObject(properties), { text: prompt.text, mind, result }).value)
 }

@@ -18,11 +18,11 @@ export type TierwiseErrorCode =
  */
 export abstract class TierwiseError extends Error {
   abstract readonly code: TierwiseErrorCode
-  readonly [brand] = true
 
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
     this.name = new.target.name
+    Object.defineProperty(this, brand, { value: true })
   }
 
   /**
@@ -37,7 +37,7 @@ export abstract class TierwiseError extends Error {
   static find(error: unknown): TierwiseError | undefined {
     const seen = new Set<unknown>()
     for (let at = error; typeof at === "object" && at !== null && !seen.has(at); at = (at as Error).cause) {
-      if (brand in at) return at as TierwiseError
+      if (brand in at) return at as unknown as TierwiseError
       seen.add(at)
     }
     return undefined

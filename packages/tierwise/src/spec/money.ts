@@ -18,7 +18,6 @@ export interface Amount {
 export const NANO_PER_USD = 1_000_000_000
 
 export const ZERO_USD: NanoUsd = 0 as NanoUsd
-export const ZERO_AMOUNT: Amount = { money: ZERO_USD, tokens: 0 }
 
 /** Brands an integer as NanoUsd. @throws ConfigError for a fraction, a negative number or one beyond 2^53. */
 export function nanoUsd(value: number): NanoUsd {
@@ -44,10 +43,6 @@ export function nanoToUsd(nano: NanoUsd): number {
 
 export function addMoney(a: NanoUsd, b: NanoUsd): NanoUsd {
   return nanoUsd(a + b)
-}
-
-export function addAmounts(a: Amount, b: Amount): Amount {
-  return { money: addMoney(a.money, b.money), tokens: a.tokens + b.tokens }
 }
 
 /**

@@ -63,6 +63,15 @@ describe("lowConfidence", () => {
     expect(await accepts(says("42 apples"), asks(longQuestion))).toBe(true)
   })
 
+  it("does not take a pasted page, or a label that was asked for, for a reason to write much", async () => {
+    const page = "The tide came in and the tide went out again before noon. ".repeat(100)
+    expect(await accepts(says("At noon."), asks(`${page}\n\nWhen?`))).toBe(true)
+    expect(await accepts(says("It went out again well before noon, that day."), asks(page))).toBe(true)
+    expect(await accepts(says("refund"), asks(longQuestion, { taskType: "intent_classification" }))).toBe(
+      true,
+    )
+  })
+
   it("lets tool calls and answers under a schema be short", async () => {
     const format = { responseFormat: { name: "x", schema: {} } }
     expect(await accepts(calls, asks(longQuestion))).toBe(true)
