@@ -25,7 +25,7 @@ describe("one request, from a message to an answer", () => {
     expect(world.bodies().map(({ model }) => model)).toEqual(["sim-small"])
   })
 
-  it("answers a hard one with the strongest [E10.thinking-tools]", async () => {
+  it("answers a hard one with the strongest", async () => {
     await using world = await openWorld()
     const reply = await world.router.invoke(HARD, hints)
     expect(replyMetadata(reply)).toMatchObject({ tier: "heavy", deployment: "sim-large" })

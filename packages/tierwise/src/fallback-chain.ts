@@ -1,5 +1,6 @@
 import { Runnable, type RunnableConfig } from "@langchain/core/runnables"
-import { type DispatchSettings, dispatch, type Target } from "./dispatch/dispatch.ts"
+import { dispatch } from "./dispatch/dispatch.ts"
+import type { DispatchSettings, Target } from "./dispatch/dispatch-options.ts"
 import { pause } from "./dispatch/pause.ts"
 import { startChainRun } from "./langchain/chain-run.ts"
 import { isChatModel } from "./langchain/is-chat-model.ts"

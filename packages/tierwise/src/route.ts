@@ -1,6 +1,7 @@
 import type { AIMessageChunk } from "@langchain/core/messages"
 import { classifyFailure } from "./dispatch/classify-failure.ts"
-import { dispatch, type Target } from "./dispatch/dispatch.ts"
+import { dispatch } from "./dispatch/dispatch.ts"
+import type { Target } from "./dispatch/dispatch-options.ts"
 import { callModel, type Invocation, type Piece } from "./langchain/call-model.ts"
 import { checkRequest } from "./route/check-request.ts"
 import { holdMoney } from "./route/hold-money.ts"

@@ -10,7 +10,7 @@ import { median, spread, throughput, timeEach } from "../measure.ts"
 const ROUNDS = 12
 const CALLS_PER_ROUND = 150
 const CALLS_AT_ONCE = 64
-const SOAK_CALLS = 2_000
+const SOAK_CALLS = 200_000
 const QUESTION = "How long does a letter from Lisbon to Oslo take?"
 
 /** What routing costs on top of the same calls made without it. Ratios inside one run; nothing here is absolute. */

@@ -3,13 +3,8 @@ import type { Attempt } from "../spec/dispatch.ts"
 import { BudgetExceededError, CandidatesExhaustedError } from "../spec/errors.ts"
 import { nanoUsd } from "../spec/money.ts"
 import { NO_USAGE } from "../spec/usage.ts"
-import {
-  type DispatchOptions,
-  type DispatchSettings,
-  dispatch,
-  type HoldOutcome,
-  type Target,
-} from "./dispatch.ts"
+import { dispatch } from "./dispatch.ts"
+import type { DispatchOptions, DispatchSettings, HoldOutcome, Target } from "./dispatch-options.ts"
 import { type Pause, pause } from "./pause.ts"
 
 const target = (deploymentId: string): Target => ({ deploymentId, tier: "light" })
@@ -264,6 +259,6 @@ describe("dispatch", () => {
     const signal = AbortSignal.abort(new Error("before"))
     const { run, log } = world({ a: [["x"]] }, {}, { signal })
     await expect(run()).rejects.toThrow("before")
-    expect(log).not.toContain("call a")
+    expect(log).toEqual(["hold a", "release a"])
   })
 })

@@ -1,4 +1,4 @@
-import type { HoldOutcome } from "../dispatch/dispatch.ts"
+import type { HoldOutcome } from "../dispatch/dispatch-options.ts"
 import type { BudgetStore } from "../spec/budget.ts"
 import type { Candidate } from "../spec/catalog.ts"
 import type { Scopes } from "../spec/request.ts"

@@ -1,4 +1,4 @@
-import type { Meter } from "../dispatch/dispatch.ts"
+import type { Meter } from "../dispatch/dispatch-options.ts"
 import type { Piece } from "../langchain/call-model.ts"
 import { estimatedOutputTokens, reportedUsage } from "../langchain/usage.ts"
 import { costOf } from "../pricing/cost.ts"

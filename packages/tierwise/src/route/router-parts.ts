@@ -1,4 +1,4 @@
-import type { DispatchSettings } from "../dispatch/dispatch.ts"
+import type { DispatchSettings } from "../dispatch/dispatch-options.ts"
 import type { ToolSizes } from "../features/tool-size.ts"
 import type { OutputLimiter } from "../langchain/limit-output.ts"
 import type { CandidateOrder } from "../pricing/order.ts"

@@ -1,0 +1,57 @@
+import type { Refusal } from "../spec/budget.ts"
+import type { Attempt } from "../spec/dispatch.ts"
+import type { Amount, NanoUsd } from "../spec/money.ts"
+import type { Tier } from "../spec/request.ts"
+import type { Usage } from "../spec/usage.ts"
+import type { Pause } from "./pause.ts"
+
+/** What can be called. */
+export interface Target {
+  readonly deploymentId: string
+  readonly tier: Tier
+}
+
+/** Counts what one try produced, piece by piece, so that a stream that breaks is not free. */
+export interface Meter<P> {
+  see(piece: P): void
+  /** Usage and cost of what was seen. `mayBeBilled`: the call reached the provider and died without a report. */
+  read(ended: "answered" | "failed", mayBeBilled: boolean): { usage: Usage | undefined; cost: NanoUsd }
+}
+
+/** Money held for one candidate. Closed exactly once, on every way out. */
+export interface Hold {
+  settle(actual: { usage: Usage | undefined; cost: NanoUsd }): Promise<void>
+  release(): Promise<void>
+}
+
+export type HoldOutcome =
+  | { readonly granted: true; readonly hold: Hold }
+  | { readonly granted: false; readonly refusal: Refusal; readonly quote: Amount }
+
+export interface DispatchOptions<C extends Target, P> {
+  /** In the order in which they are asked. */
+  readonly candidates: readonly C[]
+  /** One try. A stream opens with its first piece; a plain call has one piece. */
+  readonly call: (candidate: C, signal: AbortSignal | undefined) => AsyncIterable<P>
+  readonly hold?: ((candidate: C) => Promise<HoldOutcome>) | undefined
+  readonly meter?: ((candidate: C) => Meter<P>) | undefined
+  /** The caller's signal. */
+  readonly signal?: AbortSignal | undefined
+  readonly settings: DispatchSettings
+  readonly onStart?: ((candidate: C) => void) | undefined
+  readonly onAttempt?: ((attempt: Attempt) => void) | undefined
+}
+
+export interface DispatchSettings {
+  /** Candidates tried after the first one failed. */
+  readonly maxFallbackAttempts: number
+  /** Tries at the same candidate after the first one failed in a way that a pause may heal. */
+  readonly maxRetries: number
+  /** First pause, ms; it doubles with each retry, and a random share of it is waited (full jitter). */
+  readonly retryBaseMs: number
+  /** Until the first piece, ms; undefined: no limit of ours. */
+  readonly attemptTimeoutMs: number | undefined
+  readonly now: () => number
+  readonly random: () => number
+  readonly pause: Pause
+}

@@ -1,0 +1,150 @@
+import type { Attempt, FailureKind } from "../spec/dispatch.ts"
+import { messageOf } from "../spec/errors.ts"
+import { type NanoUsd, ZERO_USD } from "../spec/money.ts"
+import { addUsage, NO_USAGE, type Usage } from "../spec/usage.ts"
+import { classifyFailure, retryAfterMs } from "./classify-failure.ts"
+import type { DispatchOptions, DispatchSettings, Hold, Target } from "./dispatch-options.ts"
+import { FAILURE_HANDLING } from "./failure-handling.ts"
+import { withSignal } from "./with-signal.ts"
+
+/** The longest pause, ms, whatever the doubling or the provider says. */
+export const MAX_RETRY_PAUSE_MS = 5_000
+
+export const ANSWERED = "answered"
+
+export type Ended = typeof ANSWERED | { readonly failure: FailureKind; readonly error: unknown }
+
+/** All tries at one candidate, under one hold. */
+export async function* tryCandidate<C extends Target, P>(
+  options: DispatchOptions<C, P>,
+  candidate: C,
+  hold: Hold,
+  isLast: boolean,
+  report: (attempt: Attempt) => void,
+): AsyncGenerator<P, Ended, undefined> {
+  const { settings, signal } = options
+  const { now } = settings
+  const account = newAccount(hold)
+  try {
+    for (let retry = 0; ; retry++) {
+      const startedAt = now()
+      const meter = options.meter?.(candidate)
+      const tried = newTry(options, candidate)
+      let firstPieceAt: number | undefined
+      let finished = false
+      const fail = (failure: FailureKind, error: unknown) => {
+        finished = true
+        const billed = firstPieceAt !== undefined || (tried.called() && FAILURE_HANDLING[failure].mayBeBilled)
+        const { usage, cost } = meter?.read("failed", billed) ?? NOTHING_READ
+        if (usage !== undefined) account.add(usage, cost)
+        const base = attemptBase(candidate, startedAt, now() - startedAt)
+        report({ ...base, outcome: "failed", failure, error: messageOf(error), cost, usage })
+      }
+      options.onStart?.(candidate)
+      try {
+        for (let next = await tried.next(); !next.done; next = await tried.next()) {
+          firstPieceAt ??= now()
+          meter?.see(next.value)
+          yield next.value
+        }
+        finished = true
+        const endedAt = now()
+        const { usage, cost } = meter?.read("answered", false) ?? NOTHING_READ
+        account.add(usage, cost)
+        report({
+          ...attemptBase(candidate, startedAt, endedAt - startedAt),
+          outcome: "answered",
+          usage: usage ?? NO_USAGE,
+          cost,
+          firstPieceMs: (firstPieceAt ?? endedAt) - startedAt,
+        })
+        return ANSWERED
+      } catch (error) {
+        const failure = classifyFailure(error, tried.fired())
+        fail(failure, error)
+        // Past the commit point the reader has seen words of this candidate: nobody else may continue them unmarked.
+        if (firstPieceAt !== undefined) throw error
+        const wait = retryPause(FAILURE_HANDLING[failure].retry, error, retry, isLast, settings)
+        if (wait === undefined) return { failure, error }
+        await settings.pause(wait, signal)
+      } finally {
+        tried.close()
+        // Neither answered nor failed: the reader walked away, and pays for what was made for it.
+        if (!finished) fail("aborted", new Error("the reader stopped reading"))
+      }
+    }
+  } finally {
+    await account.close()
+  }
+}
+
+/** One call with its own time-out until the first piece. */
+function newTry<C extends Target, P>({ call, signal, settings }: DispatchOptions<C, P>, candidate: C) {
+  const { attemptTimeoutMs } = settings
+  const timeout = attemptTimeoutMs === undefined ? undefined : new AbortController()
+  const timer = timeout && setTimeout(() => timeout.abort(timeoutError(attemptTimeoutMs)), attemptTimeoutMs)
+  const both = timeout && signal ? AbortSignal.any([signal, timeout.signal]) : (timeout?.signal ?? signal)
+  let pieces: AsyncIterator<P> | undefined
+  return {
+    async next(): Promise<IteratorResult<P>> {
+      both?.throwIfAborted()
+      pieces ??= call(candidate, both)[Symbol.asyncIterator]()
+      const next = await withSignal(pieces.next(), both)
+      clearTimeout(timer)
+      return next
+    },
+    fired: () => ({ callerAborted: signal?.aborted ?? false, timedOut: timeout?.signal.aborted ?? false }),
+    /** False while nothing has left this process: then nobody can bill it. */
+    called: () => pieces !== undefined,
+    close(): void {
+      clearTimeout(timer)
+      // A generator that is busy answers `return` only when it is done: the signal ends it, nobody waits for it.
+      void Promise.resolve(pieces?.return?.()).catch(() => {})
+    },
+  }
+}
+
+function timeoutError(ms: number | undefined): Error {
+  return Object.assign(new Error(`no first piece after ${ms} ms`), { name: "TimeoutError" })
+}
+
+/** Sums what the tries of one candidate cost, and closes the hold once. */
+function newAccount(hold: Hold) {
+  let total: { usage: Usage | undefined; cost: NanoUsd } | undefined
+  const add = (usage: Usage | undefined, cost: NanoUsd) => {
+    total =
+      total === undefined
+        ? { usage, cost }
+        : { usage: addUsage(total.usage, usage), cost: (total.cost + cost) as NanoUsd }
+  }
+  return {
+    add,
+    close: () => (total === undefined ? hold.release() : hold.settle(total)),
+  }
+}
+
+/** How long to wait before the same candidate is tried again; undefined: not at all. */
+function retryPause(
+  retry: "backoff" | "if-last" | "never",
+  error: unknown,
+  retriesSoFar: number,
+  isLast: boolean,
+  { maxRetries, retryBaseMs, random, now }: DispatchSettings,
+): number | undefined {
+  if (retry === "never" || retriesSoFar >= maxRetries || (retry === "if-last" && !isLast)) return undefined
+  const asked = retryAfterMs(error, now())
+  if (asked !== undefined) return asked <= MAX_RETRY_PAUSE_MS ? asked : undefined
+  return random() * Math.min(retryBaseMs * 2 ** retriesSoFar, MAX_RETRY_PAUSE_MS)
+}
+
+type AttemptBase = Pick<Attempt, "deploymentId" | "tier" | "startedAt" | "durationMs">
+
+export function attemptBase(
+  { deploymentId, tier }: Target,
+  startedAt: number,
+  durationMs: number,
+): AttemptBase {
+  return { deploymentId, tier, startedAt, durationMs }
+}
+
+const NOTHING_READ = { usage: undefined, cost: ZERO_USD }
