@@ -134,6 +134,12 @@ describe("one request, from a message to an answer", () => {
     expect(replyMetadata(reply).tier).toBe("heavy")
   })
 
+  it("passes on what only the provider's package knows", async () => {
+    await using world = await openWorld()
+    await world.router.invoke("Hello", { providerOptions: { seed: 7 }, stop: ["!"] })
+    expect(world.bodies()[0]).toMatchObject({ seed: 7, stop: ["!"] })
+  })
+
   it("survives an estimator that throws and a policy that talks nonsense [D5.failure-harmless]", async () => {
     const estimator = {
       name: "broken",

@@ -1,3 +1,4 @@
+import { awaitAllCallbacks } from "@langchain/core/callbacks/promises"
 import { HumanMessage, type ToolMessage } from "@langchain/core/messages"
 import { RunnableLambda } from "@langchain/core/runnables"
 import { tool } from "@langchain/core/tools"
@@ -9,7 +10,7 @@ import { openWorld, replyMetadata } from "./world.ts"
 const [intent] = generateTasks({ seed: 1, count: 1, families: ["intent"], levels: [1] })
 const [riddle] = generateTasks({ seed: 1, count: 1, families: ["arithmetic"], levels: [5] })
 const textOf = (task: SyntheticTask | undefined) =>
-  task?.messages.map(({ content }) => content).join("\n\n") ?? ""
+  task?.messages.map(({ content }) => (typeof content === "string" ? content : "")).join("\n\n") ?? ""
 
 const weather = tool(async ({ city }) => `It is 21 °C in ${city}.`, {
   name: "get_weather",
@@ -54,8 +55,9 @@ describe("an agent that only says what kind of step it takes", () => {
       kinds.set(runId, kind)
     }
     const callbacks = [{ handleChainStart: note("chain"), handleChatModelStart: note("llm") }]
-    const agent = RunnableLambda.from(async (text: string) => (await world.router.invoke(text)).text)
+    const agent = RunnableLambda.from((text: string, config) => world.router.invoke(text, config))
     await agent.invoke("Hello", { callbacks })
+    await awaitAllCallbacks()
     const llm = [...kinds].find(([, kind]) => kind === "llm")?.[0] ?? ""
     const path: (string | undefined)[] = []
     for (let at: string | undefined = llm; at !== undefined; at = parents.get(at)) path.push(kinds.get(at))

@@ -31,7 +31,12 @@ import type { Plan } from "./spec/telemetry.ts"
 export interface RouterCallOptions extends BaseChatModelCallOptions, RouteHints {
   /** Any form LangChain accepts; bound in the provider's own form once the deployment is known. */
   tools?: BindToolsInput[] | undefined
-  [providerOption: string]: unknown
+  /** OpenAI's; a `json_schema` in it counts as the schema the answer must follow. */
+  response_format?: unknown
+  /** Strict tool calling and strict schemas, where the provider has them. */
+  strict?: boolean | undefined
+  /** Whatever else a deployment's package takes per call, e.g. `{ reasoning_effort: "low" }`. */
+  providerOptions?: Readonly<Record<string, unknown>> | undefined
 }
 
 export interface RouterChatModelFields extends RouterOptions {

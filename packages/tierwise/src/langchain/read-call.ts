@@ -26,8 +26,8 @@ export function readCall(
   configurable: Options | undefined,
   structured: StructuredOutput | undefined,
 ): { readonly request: RouteRequest; readonly callOptions: Options } {
-  const { tools, ...given } = options
-  const callOptions: Record<string, unknown> = given
+  const { tools, providerOptions, ...given } = options
+  const callOptions: Record<string, unknown> = { ...(providerOptions as Options | undefined), ...given }
   const fromConfig = (configurable?.["tierwise"] ?? {}) as Options
   const hints: Record<string, unknown> = {}
   for (const name of HINTS) {
