@@ -96,6 +96,17 @@ describe("the published packages", () => {
     expect(ours).toEqual([])
   })
 
+  it("say which package to install when a provider's is missing", async () => {
+    const program = `import { RouterChatModel } from "tierwise"
+      await RouterChatModel.fromEnv({ env: {}, envFile: false }).catch((error) => console.log(error.message))`
+    const { output } = await runProgram("node", ["--input-type=module", "-e", program], {
+      cwd: consumer,
+      env: process.env,
+    })
+    expect(output).toContain("MODEL_LIGHT: it needs the package @langchain/ollama, which is not installed")
+    expect(output).toContain("Fix: npm install @langchain/ollama.")
+  })
+
   it.for(packages)("$manifest.name pleases publint and attw", async ({ manifest }) => {
     const file = tarballs.get(manifest.name)?.file ?? ""
     for (const [program, ...args] of [
