@@ -14,7 +14,7 @@ import { morning } from "./workload.ts"
  * standard input: each line, routed and explained.
  */
 const stop = new AbortController()
-process.once("SIGINT", () => stop.abort())
+process.on("SIGINT", () => stop.abort())
 
 const records: RouteRecord[] = []
 const models = await openModels({
@@ -80,7 +80,6 @@ async function showMorning(models: Models): Promise<void> {
   const baselines: Totals[] = []
   for (const tier of ["light", "heavy"]) {
     process.stdout.write(`The same morning with always-${tier} …\n`)
-    records.length = 0
     baselines.push(
       await runMorning(models, { name: `always-${tier}`, visits, records, options: { tier, signal } }),
     )

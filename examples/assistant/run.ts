@@ -19,8 +19,8 @@ export interface Totals {
 export interface RunOptions {
   readonly name: string
   readonly visits: readonly Visit[]
-  /** Records of this run end up here, in the order in which they end. */
-  readonly records: RouteRecord[]
+  /** Every record so far, in the order in which they ended; this run's come behind those it finds. */
+  readonly records: readonly RouteRecord[]
   /** Added to every call. */
   readonly options: Partial<RouterCallOptions>
   readonly onStep?: (step: Step, right: boolean) => void
@@ -28,6 +28,7 @@ export interface RunOptions {
 
 /** Takes the assistant through the visits and grades every step by its own key. */
 export async function runMorning({ router, timeScale }: Models, run: RunOptions): Promise<Totals> {
+  const from = run.records.length
   let steps = 0
   let right = 0
   for await (const step of assist(router, run.visits, run.options)) {
@@ -36,7 +37,7 @@ export async function runMorning({ router, timeScale }: Models, run: RunOptions)
     if (correct) right++
     run.onStep?.(step, correct)
   }
-  return { name: run.name, steps, right, ...totalsOf(run.records, timeScale) }
+  return { name: run.name, steps, right, ...totalsOf(run.records.slice(from), timeScale) }
 }
 
 function totalsOf(records: readonly RouteRecord[], timeScale: number) {
