@@ -1,8 +1,8 @@
 import { StringOutputParser } from "@langchain/core/output_parsers"
 import { ChatPromptTemplate } from "@langchain/core/prompts"
-import { NoEligibleDeploymentError } from "tierwise"
+import { NoEligibleDeploymentError, RouterChatModel } from "tierwise"
 import { describe, expect, it } from "vitest"
-import { openWorld, RunCounter, replyMetadata, usageOf } from "./world.ts"
+import { deploymentOf, openWorld, RunCounter, replyMetadata, usageOf } from "./world.ts"
 
 const HARD =
   "Perform a security analysis of our zero-trust architecture: analyze the mTLS handshake between services, assess " +
@@ -177,6 +177,35 @@ describe("one request, from a message to an answer", () => {
     expect((error as NoEligibleDeploymentError).excluded).toHaveLength(3)
     expect((error as Error).message).toContain("sim-large (needs label region=eu, has none)")
     expect(world.bodies()).toEqual([])
+  })
+
+  it("does not take a short output cap for a low price", async () => {
+    await using world = await openWorld()
+    const { simulator } = world
+    const dear = { ...deploymentOf(simulator, "heavy", "sim-large"), maxOutputTokens: 10 }
+    const router = new RouterChatModel({
+      tiers: ["light", "heavy"],
+      deployments: [deploymentOf(simulator, "light", "sim-small"), dear],
+    })
+    const { candidates } = await router.explain("Hello")
+    expect(candidates.map(({ deploymentId }) => deploymentId)).toEqual(["sim-small", "sim-large"])
+    expect(candidates[1]?.quote.money).toBeLessThan(candidates[0]?.quote.money ?? 0)
+  })
+
+  it("asks a stronger model first where it undercuts a weaker one [C2.cheapest-capable]", async () => {
+    await using world = await openWorld()
+    const { simulator } = world
+    const gpt4 = {
+      ...deploymentOf(simulator, "standard", "sim-medium"),
+      price: { inputPerMTok: 30, outputPerMTok: 60 },
+    }
+    const gpt4Turbo = {
+      ...deploymentOf(simulator, "heavy", "sim-large"),
+      price: { inputPerMTok: 10, outputPerMTok: 30 },
+    }
+    const router = new RouterChatModel({ tiers: ["standard", "heavy"], deployments: [gpt4, gpt4Turbo] })
+    const reply = await router.invoke("Hello")
+    expect(replyMetadata(reply)).toMatchObject({ tier: "heavy", deployment: "sim-large" })
   })
 
   it("looks above when nobody in the tier can", async () => {

@@ -13,7 +13,8 @@ const candidate = (id: string, tier: string, money: number, weight = 1): Candida
   maxOutputTokens: 1,
 })
 const ids = (candidates: readonly Candidate[]) => candidates.map(({ deployment }) => deployment.id)
-const options = { order: "cheapest", decided: "standard", tiers, draw: 0.5 } as const
+const priceOf = ({ quote }: Candidate) => quote.money
+const options = { order: "cheapest", priceOf, decided: "standard", tiers, draw: 0.5 } as const
 
 describe("orderCandidates", () => {
   it("asks the cheapest that is strong enough, also from a tier above [C2.cheapest-capable] [A1.most-cost-effective]", () => {

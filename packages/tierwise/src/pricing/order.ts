@@ -3,8 +3,8 @@ import type { Tier } from "../spec/request.ts"
 
 /**
  * Who is called first.
- * - `cheapest` (default): by quote, over the decided tier and the tiers above it, so that a stronger model that
- *   undercuts a weaker one is used (row C2); equal quotes: the lower tier first, then by weight.
+ * - `cheapest` (default): by price for the same work, over the decided tier and the tiers above it, so that a stronger
+ *   model that undercuts a weaker one is used (row C2); equal prices: the lower tier first, then by weight.
  * - `weighted`: within a tier by weight, tiers nearest first; for spreading calls over equals.
  *
  * Tiers below the decided one come last in both, nearest first: they answer only when nobody else could.
@@ -13,6 +13,8 @@ export type CandidateOrder = "cheapest" | "weighted"
 
 export interface OrderOptions {
   readonly order: CandidateOrder
+  /** The price of the same work for each, so that a short output cap does not pass for a low price. */
+  readonly priceOf: (candidate: Candidate) => number
   readonly decided: Tier
   /** All tiers, cheapest first. */
   readonly tiers: readonly Tier[]
@@ -25,14 +27,14 @@ export function orderCandidates(
   options: OrderOptions,
 ): readonly Candidate[] {
   if (candidates.length < 2) return candidates
-  const { tiers, decided, order } = options
+  const { tiers, decided, order, priceOf } = options
   const rung = new Map(tiers.map((tier, index) => [tier, index]))
   const from = rung.get(decided) ?? 0
   const steps = (candidate: Candidate) => (rung.get(candidate.deployment.tier) ?? 0) - from
   const shuffled = weightedShuffle(candidates, options.draw)
   const above = shuffled
     .filter((candidate) => steps(candidate) >= 0)
-    .sort((a, b) => (order === "cheapest" ? a.quote.money - b.quote.money : 0) || steps(a) - steps(b))
+    .sort((a, b) => (order === "cheapest" ? priceOf(a) - priceOf(b) : 0) || steps(a) - steps(b))
   const below = shuffled.filter((candidate) => steps(candidate) < 0).sort((a, b) => steps(b) - steps(a))
   return [...above, ...below]
 }

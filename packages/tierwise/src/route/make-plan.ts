@@ -4,7 +4,7 @@ import { completionsPerCall } from "../langchain/limit-output.ts"
 import { boundsOf, clampTier } from "../policy/bounds.ts"
 import { orderCandidates } from "../pricing/order.ts"
 import { quote } from "../pricing/quote.ts"
-import type { Candidate, Exclusion } from "../spec/catalog.ts"
+import type { Candidate, Deployment, Exclusion } from "../spec/catalog.ts"
 import type { ComplexityEstimate, EstimatorInput } from "../spec/complexity.ts"
 import { messageOf } from "../spec/errors.ts"
 import type { PolicyInput, RoutingDecision, Snapshot } from "../spec/policy.ts"
@@ -72,13 +72,24 @@ export function findCandidates(
     tiers,
     defaultMaxOutputTokens: parts.maxOutputTokens,
   })
-  const candidates = eligible.map(({ deployment, maxOutputTokens }) => {
+  const quoteFor = (deployment: Deployment, maxOutputTokens: number) => {
     const completions = completionsPerCall(deployment.model)
-    const options = { maxOutputTokens, quoteInput, mediaTokens, completions }
-    return { deployment, maxOutputTokens, quote: quote(features, parts.ratesOf(deployment), options) }
-  })
+    return quote(features, parts.ratesOf(deployment), {
+      maxOutputTokens,
+      quoteInput,
+      mediaTokens,
+      completions,
+    })
+  }
+  const candidates = eligible.map(({ deployment, maxOutputTokens }) => ({
+    deployment,
+    maxOutputTokens,
+    quote: quoteFor(deployment, maxOutputTokens),
+  }))
+  const sharedCap = Math.min(...candidates.map(({ maxOutputTokens }) => maxOutputTokens))
   const ordered = orderCandidates(candidates, {
     order: parts.order,
+    priceOf: ({ deployment }) => quoteFor(deployment, sharedCap).money,
     decided: decision.tier,
     tiers,
     draw: snapshot.draw,
