@@ -50,11 +50,54 @@ describe("memoryBudget", () => {
     expect(second).toMatchObject({ granted: false, refusal: { scope: "tenant:default" } })
   })
 
+  it("limits money and tokens of one scope side by side", async () => {
+    const limits: BudgetLimit[] = [
+      { scope: "tenant", window: "day", usd: 1 },
+      { scope: "tenant", window: "day", tokens: 100 },
+    ]
+    const store = memoryBudget({ limits })
+    await store.reserve({ id: "1", scopes: {}, amount: amount(5, 7) })
+    expect(await store.status({})).toMatchObject([
+      { unit: "NanoUsd", held: 5 },
+      { unit: "tokens", held: 7 },
+    ])
+  })
+
+  it("has nothing remaining, not less, when a call cost more than was left", async () => {
+    const store = memoryBudget({ limits: [{ scope: "tenant", window: "day", tokens: 100 }] })
+    await store.reserve({ id: "1", scopes: {}, amount: amount(0, 100) })
+    await store.settle("1", amount(0, 130))
+    expect(await store.status({})).toMatchObject([{ spent: 130, remaining: 0 }])
+    const next = await store.reserve({ id: "2", scopes: {}, amount: amount(0, 1) })
+    expect(next).toMatchObject({ granted: false, refusal: { remaining: 0 } })
+  })
+
+  it.each([-1, 0.5, Number.NaN])("takes no amount of %d tokens, held or spent", async (tokens) => {
+    const store = memoryBudget({ limits: [{ scope: "tenant", window: "day", tokens: 100 }] })
+    const refused = { constructor: ConfigError, path: "amount.tokens" }
+    const wrong = amount(0, tokens)
+    await expect(store.reserve({ id: "1", scopes: {}, amount: wrong })).rejects.toMatchObject(refused)
+    await store.reserve({ id: "2", scopes: {}, amount: amount(0, 10) })
+    await expect(store.settle("2", wrong)).rejects.toMatchObject(refused)
+    expect(await store.status({})).toMatchObject([{ spent: 0, held: 10 }])
+  })
+
+  it.each([0, -1, Number.NaN])("lets no hold live for %d ms", async (ttlMs) => {
+    const limits: BudgetLimit[] = [{ scope: "tenant", window: "day", tokens: 100 }]
+    expect(() => memoryBudget({ limits, holdTtlMs: ttlMs })).toThrow("budget.holdTtlMs")
+    const store = memoryBudget({ limits })
+    await store.reserve({ id: "1", scopes: {}, amount: amount(0, 10) })
+    await expect(store.extend("1", ttlMs)).rejects.toThrow("positive number of milliseconds")
+  })
+
   it("limits all calls together in the scope global", async () => {
     const store = memoryBudget({ limits: [{ scope: "global", window: "total", tokens: 100 }] })
     await store.reserve({ id: "1", scopes: { tenant: "a" }, amount: amount(0, 80) })
     const second = await store.reserve({ id: "2", scopes: { tenant: "b" }, amount: amount(0, 80) })
     expect(second).toMatchObject({ granted: false, refusal: { scope: "global:all", resetsAt: undefined } })
+    // A caller who names a scope of that name gets no limit of its own.
+    const third = await store.reserve({ id: "3", scopes: { global: "mine" }, amount: amount(0, 80) })
+    expect(third).toMatchObject({ granted: false, refusal: { scope: "global:all" } })
   })
 
   it("lets a limit for one id replace the general one", async () => {
@@ -67,6 +110,87 @@ describe("memoryBudget", () => {
       store.reserve({ id: tenant, scopes: { tenant }, amount: amount(0, 500) })
     expect((await reserve("big")).granted).toBe(true)
     expect((await reserve("small")).granted).toBe(false)
+  })
+
+  it("keeps the general limits of other windows, units and scopes for an id with a limit of its own", async () => {
+    const limits: BudgetLimit[] = [
+      { scope: "tenant", window: "day", tokens: 100, usd: 1 },
+      { scope: "tenant", window: "month", tokens: 500 },
+      { scope: "tenant", id: "big", window: "day", tokens: 1_000 },
+      { scope: "user", id: "big", window: "month", tokens: 7 },
+    ]
+    const statuses = await memoryBudget({ limits }).status({ tenant: "big", user: "ada" })
+    expect(statuses.map(({ window, unit, limit }) => [window, unit, limit])).toEqual([
+      ["day", "NanoUsd", 1e9],
+      ["month", "tokens", 500],
+      ["day", "tokens", 1_000],
+    ])
+  })
+
+  it("books a hold the moment it expires, however short it was made to live", async () => {
+    const { now, advance } = clock()
+    const limits: BudgetLimit[] = [{ scope: "global", window: "total", tokens: 100 }]
+    const store = memoryBudget({ limits, holdTtlMs: 1_000, now })
+    await store.reserve({ id: "1", scopes: {}, amount: amount(0, 30) })
+    advance(1_000)
+    expect(await store.status({})).toMatchObject([{ held: 0, spent: 30, unconfirmed: 30 }])
+    await store.reserve({ id: "2", scopes: {}, amount: amount(0, 50) })
+    await store.extend("2", 10)
+    advance(10)
+    expect(await store.status({})).toMatchObject([{ held: 0, spent: 80, unconfirmed: 80 }])
+    expect(await store.extend("2", 1_000)).toBe(false)
+  })
+
+  it("does not hold again for an id whose hold has expired: that call is booked already", async () => {
+    const { now, advance } = clock()
+    const limits: BudgetLimit[] = [{ scope: "global", window: "total", tokens: 100 }]
+    const store = memoryBudget({ limits, holdTtlMs: 1_000, now })
+    const reserve = () => store.reserve({ id: "1", scopes: {}, amount: amount(0, 30) })
+    const first = await reserve()
+    advance(1_000)
+    expect(await reserve()).toEqual(first)
+    expect(await store.status({})).toMatchObject([{ held: 0, spent: 30 }])
+  })
+
+  it("shares no hold between requests that differ in money, tokens or scopes", async () => {
+    const store = memoryBudget({ limits: [{ scope: "tenant", window: "day", usd: 1, tokens: 100 }] })
+    const reserve = (money: number, tokens: number, tenant: string) =>
+      store.reserve({ id: "1", scopes: { tenant }, amount: amount(money, tokens) })
+    await reserve(5, 10, "a")
+    for (const other of [reserve(6, 10, "a"), reserve(5, 11, "a"), reserve(5, 10, "b")])
+      await expect(other).rejects.toMatchObject({ constructor: ConfigError, path: "id" })
+    expect(await store.status({ tenant: "b" })).toMatchObject([{ held: 0 }, { held: 0 }])
+  })
+
+  it("takes no name from the prototype of the scopes", async () => {
+    const store = memoryBudget({ limits: [{ scope: "constructor", window: "day", tokens: 100 }] })
+    expect(await store.status({})).toMatchObject([{ scope: "constructor:default" }])
+  })
+
+  it("lets a hold live for ten minutes if nothing else is said", async () => {
+    const { now, advance } = clock()
+    const store = memoryBudget({ limits: [{ scope: "global", window: "total", tokens: 100 }], now })
+    await store.reserve({ id: "1", scopes: {}, amount: amount(0, 30) })
+    advance(599_999)
+    expect(await store.status({})).toMatchObject([{ held: 30, unconfirmed: 0 }])
+    advance(1)
+    expect(await store.status({})).toMatchObject([{ held: 0, unconfirmed: 30 }])
+  })
+
+  it("corrects an expired hold for a day, and leaves it booked after that", async () => {
+    const { now, advance } = clock()
+    const limits: BudgetLimit[] = [{ scope: "global", window: "total", tokens: 100 }]
+    const store = memoryBudget({ limits, holdTtlMs: 60_000, now })
+    await store.reserve({ id: "1", scopes: {}, amount: amount(0, 30) })
+    advance(60_000 + 86_399_999)
+    await store.settle("1", amount(0, 20))
+    expect(await store.status({})).toMatchObject([{ spent: 20, unconfirmed: 0 }])
+    await store.reserve({ id: "2", scopes: {}, amount: amount(0, 50) })
+    advance(60_000)
+    await store.status({})
+    advance(86_400_000)
+    await store.settle("2", amount(0, 1))
+    expect(await store.status({})).toMatchObject([{ spent: 70, unconfirmed: 50 }])
   })
 
   it("begins days and months where the time zone does", async () => {
@@ -83,6 +207,17 @@ describe("memoryBudget", () => {
     ])
   })
 
+  it("starts the new day at midnight sharp", async () => {
+    const { now, advance } = clock(Date.UTC(2026, 0, 15))
+    const store = memoryBudget({ limits: [{ scope: "global", window: "day", tokens: 100 }], now })
+    await store.reserve({ id: "1", scopes: {}, amount: amount(0, 100) })
+    await store.settle("1", amount(0, 100))
+    advance(86_399_999)
+    expect(await store.status({})).toMatchObject([{ spent: 100, resetsAt: Date.UTC(2026, 0, 16) }])
+    advance(1)
+    expect(await store.status({})).toMatchObject([{ spent: 0, resetsAt: Date.UTC(2026, 0, 17) }])
+  })
+
   it("knows that the day of a clock change has 23 hours", async () => {
     const { now } = clock(Date.UTC(2026, 2, 29, 0, 0))
     const store = memoryBudget({
@@ -92,6 +227,14 @@ describe("memoryBudget", () => {
     })
     const [status] = await store.status({})
     expect(new Date(status?.resetsAt ?? 0).toISOString()).toBe("2026-03-29T22:00:00.000Z")
+  })
+
+  it("begins the next day at midnight also after a day without one", async () => {
+    // Beirut sets its clocks ahead at midnight: 29 March 2026 begins at one o'clock.
+    const { now } = clock(Date.UTC(2026, 2, 29, 9))
+    const limits: BudgetLimit[] = [{ scope: "global", window: "day", tokens: 1 }]
+    const [status] = await memoryBudget({ limits, timeZone: "Asia/Beirut", now }).status({})
+    expect(new Date(status?.resetsAt ?? 0).toISOString()).toBe("2026-03-29T21:00:00.000Z")
   })
 
   it("settles a call that crossed midnight in the day it was held in", async () => {
@@ -113,12 +256,17 @@ describe("memoryBudget", () => {
 
   it.each<[string, readonly BudgetLimit[], string]>([
     ["a negative limit", [{ scope: "tenant", window: "day", usd: -1 }], "budget.limits[0].usd"],
+    ["a limit of no money", [{ scope: "tenant", window: "day", usd: 0 }], "budget.limits[0].usd"],
+    ["a limit of no tokens", [{ scope: "tenant", window: "day", tokens: 0 }], "budget.limits[0].tokens"],
     ["half a token", [{ scope: "tenant", window: "day", tokens: 0.5 }], "budget.limits[0].tokens"],
     [
       "a limit that is no number",
       [{ scope: "tenant", window: "day", usd: Number.NaN }],
       "budget.limits[0].usd",
     ],
+    ["a scope without a name", [{ scope: "", window: "day", usd: 1 }], "budget.limits[0].scope"],
+    ["an id for all calls", [{ scope: "global", id: "x", window: "day", usd: 1 }], "budget.limits[0].id"],
+    ["an unknown window", [{ scope: "tenant", window: "week" as never, usd: 1 }], "budget.limits[0].window"],
     ["a limit of nothing", [{ scope: "tenant", window: "day" }], "budget.limits[0]"],
     [
       "the same limit twice",

@@ -45,6 +45,8 @@ const SWEEP_EVERY_MS = 60_000
 /** A call that names no id for a limited scope counts as this one: leaving the tenant out is no way around its limit. */
 export const UNNAMED = "default"
 
+const WINDOWS: readonly BudgetWindow[] = ["day", "month", "total"]
+
 type Unit = "NanoUsd" | "tokens"
 
 interface Rule {
@@ -68,6 +70,7 @@ interface Counter {
 
 interface Hold {
   readonly reservation: Reservation
+  readonly scopes: Scopes
   /** The counters it was made in: a settlement books there, also when the window has turned since. */
   readonly counters: readonly Counter[]
   expiresAt: number
@@ -152,14 +155,14 @@ export function memoryBudget(options: MemoryBudgetOptions): BudgetStore {
       validAmount(amount)
       sweep()
       const known = holds.get(id)
-      if (known !== undefined) return { granted: true, reservation: known.reservation }
+      if (known !== undefined) return sameHold(known, amount, scopes)
       const affected = countersFor(scopes)
       const short = affected.find((counter) => remaining(counter) < share(amount, counter))
       if (short !== undefined) return { granted: false, refusal: refusalOf(short) }
       for (const counter of affected) counter.held += share(amount, counter)
       const expiresAt = now() + holdTtlMs
       const reservation = { id, amount, expiresAt }
-      holds.set(id, { reservation, counters: affected, expiresAt, state: "held" })
+      holds.set(id, { reservation, scopes, counters: affected, expiresAt, state: "held" })
       nextSweep = Math.min(nextSweep, expiresAt)
       return { granted: true, reservation }
     },
@@ -186,9 +189,44 @@ export function memoryBudget(options: MemoryBudgetOptions): BudgetStore {
   }
 }
 
+/** The hold a repeated request already has. Another request under its id would share its money. */
+function sameHold({ reservation, scopes: held }: Hold, amount: Amount, scopes: Scopes): ReserveOutcome {
+  const { amount: before } = reservation
+  const sameAmount = before.money === amount.money && before.tokens === amount.tokens
+  const names = new Set([...Object.keys(held), ...Object.keys(scopes)])
+  if (sameAmount && [...names].every((name) => held[name] === scopes[name]))
+    return { granted: true, reservation }
+  throw new ConfigError(
+    "id",
+    `"${reservation.id}" already holds another amount`,
+    "give every hold an id of its own",
+  )
+}
+
 function rulesOf(limits: readonly BudgetLimit[]): readonly Rule[] {
   const rules = limits.flatMap(({ scope, id, window, usd, tokens }, index) => {
     const path = `budget.limits[${index}]`
+    if (typeof scope !== "string" || scope === "") {
+      throw new ConfigError(
+        `${path}.scope`,
+        "the scope has no name",
+        'name it, e.g. "tenant", or "global" for all calls',
+      )
+    }
+    if (scope === "global" && id !== undefined) {
+      throw new ConfigError(
+        `${path}.id`,
+        "all calls together have no id",
+        "leave it out, or name another scope",
+      )
+    }
+    if (!WINDOWS.includes(window)) {
+      throw new ConfigError(
+        `${path}.window`,
+        `"${window}" is not a window`,
+        `use one of ${WINDOWS.join(", ")}`,
+      )
+    }
     if (usd === undefined && tokens === undefined) {
       throw new ConfigError(path, "it limits nothing", "give usd, tokens, or both")
     }
@@ -219,7 +257,8 @@ function rulesOf(limits: readonly BudgetLimit[]): readonly Rule[] {
 /** The rules a request falls under, each with the id it counts for; a rule for one id replaces the general one. */
 function rulesFor(rules: readonly Rule[], scopes: Scopes): { rule: Rule; id: string }[] {
   return rules.flatMap((rule) => {
-    const id = rule.scope === "global" ? "all" : (scopes[rule.scope] ?? UNNAMED)
+    const named = Object.hasOwn(scopes, rule.scope) ? scopes[rule.scope] : undefined
+    const id = rule.scope === "global" ? "all" : (named ?? UNNAMED)
     if (rule.id !== undefined) return rule.id === id ? [{ rule, id }] : []
     const replaced = rules.some(
       (other) =>

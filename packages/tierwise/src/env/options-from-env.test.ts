@@ -1,11 +1,13 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { resolveOptions } from "../route/resolve-options.ts"
 import { RouterChatModel } from "../router-chat-model.ts"
 import { ConfigError } from "../spec/errors.ts"
 import { optionsFromEnv } from "./options-from-env.ts"
+import { PROVIDERS, type Provider } from "./providers.ts"
+import { readEnvFile } from "./read-env-file.ts"
 
 type Env = Record<string, string>
 const read = (env: Env = {}) => optionsFromEnv({ env, envFile: false })
@@ -70,6 +72,49 @@ describe("optionsFromEnv", () => {
       model: "meta-llama/Llama-3-8b-chat-hf",
     })
     expect((await built("vllm/qwen")).clientConfig?.baseURL).toBe("http://127.0.0.1:8000/v1")
+    expect(await built("ollama/qwen")).toMatchObject({ baseUrl: "http://127.0.0.1:11434" })
+  })
+
+  it.each([
+    ["fireworks", "FIREWORKS_API_KEY", "ChatFireworks"],
+    ["deepinfra", "DEEPINFRA_API_TOKEN", "ChatDeepInfra"],
+    ["moonshot", "MOONSHOT_API_KEY", "ChatMoonshot"],
+    ["perplexity", "PERPLEXITY_API_KEY", "ChatPerplexity"],
+    ["novita", "NOVITA_API_KEY", "ChatNovita"],
+  ])("needs for %s the key %s and no other", async (provider, key, name) => {
+    const env = { MODEL_LIGHT: `${provider}/m`, MODEL_LIGHT_PRICE: "1/2" }
+    expect(await modelOf({ ...env, [key]: "k" })).toMatchObject({ name })
+    expect(await reject(env)).toMatchObject({ path: "MODEL_LIGHT", fix: `set ${key}` })
+  })
+
+  it("says what to install where a provider's package is missing, and hides no other trouble", async () => {
+    const { ollama } = PROVIDERS
+    const load = vi.spyOn(ollama as Provider, "load")
+    load.mockRejectedValue(Object.assign(new Error("gone"), { code: "ERR_MODULE_NOT_FOUND" }))
+    expect(await reject({})).toMatchObject({
+      path: "MODEL_LIGHT",
+      fix: "npm install @langchain/ollama",
+      cause: expect.objectContaining({ message: "gone" }),
+    })
+    const broken = new Error("broken package")
+    load.mockRejectedValue(broken)
+    expect(await reject({})).toBe(broken)
+    load.mockRestore()
+  })
+
+  it("takes the server of a name over the variable's", async () => {
+    const env = { MODEL_LIGHT: "ollama/m@http://127.0.0.1:2", OLLAMA_BASE_URL: "http://127.0.0.1:1" }
+    expect(await modelOf(env)).toMatchObject({ baseUrl: "http://127.0.0.1:2" })
+    expect(await modelOf({ ...env, MODEL_LIGHT: "ollama/m" })).toMatchObject({
+      baseUrl: "http://127.0.0.1:1",
+    })
+  })
+
+  it("takes a variable that is set to nothing as not set, and no notice of spaces around a value", async () => {
+    const env = { MODEL_LIGHT: "", MODEL_STANDARD: "  ", MODEL_HEAVY: " ollama/x " }
+    const { deployments } = await read(env)
+    const names = deployments.map(({ model }) => (model as unknown as { model: string }).model)
+    expect(names).toEqual(["qwen2.5:7b", "qwen2.5:32b", "x"])
   })
 
   it("takes any OpenAI-compatible server, named by variable or in place", async () => {
@@ -90,7 +135,29 @@ describe("optionsFromEnv", () => {
       path: "MODEL_LIGHT_PRICE",
     })
     const said = { ...paid, MODEL_LIGHT: "openai/never-heard-of", MODEL_LIGHT_PRICE: "0.5/2" }
-    expect((await read(said)).deployments[0]?.price).toEqual({ inputPerMTok: 0.5, outputPerMTok: 2 })
+    const deployment = (await read(said)).deployments[0]
+    expect(deployment?.price).toEqual({ inputPerMTok: 0.5, outputPerMTok: 2 })
+    // Nobody knows on what hardware a provider runs it.
+    expect(deployment).not.toHaveProperty("gpuMemoryGb")
+    const free = { ...paid, MODEL_LIGHT_PRICE: "free" }
+    expect((await read(free)).deployments[0]?.price).toBe("free")
+  })
+
+  it("finds published prices also where the price list knows the provider by another name", async () => {
+    const env = {
+      MODEL_LIGHT: "togetherai/meta-llama/Llama-3.3-70B-Instruct-Turbo",
+      TOGETHER_AI_API_KEY: "k",
+    }
+    expect((await read(env)).deployments[0]?.price).toMatchObject({ inputPerMTok: 0.88 })
+  })
+
+  it("scales cost weights with the base price [E8.price-cost-weight]", async () => {
+    const { deployments } = await read({ MODEL_BASE_PRICE: "0.25" })
+    expect(deployments.map(({ price }) => price)).toEqual([
+      { costWeight: 1, base: 0.25 },
+      { costWeight: 3, base: 0.25 },
+      { costWeight: 10, base: 0.25 },
+    ])
   })
 
   it("limits tokens per tenant by day and month [E4.daily] [E4.monthly]", async () => {
@@ -103,6 +170,65 @@ describe("optionsFromEnv", () => {
       ["month", "tokens", 20_000_000],
     ])
     expect(await limits({ TOKEN_BUDGET_DAILY: "none", TOKEN_BUDGET_MONTHLY: "none" })).toBeUndefined()
+  })
+
+  it("keeps one tenant's tokens apart from another's [E4.per-tenant]", async () => {
+    const { budget } = await read({ TOKEN_BUDGET_DAILY: "100" })
+    const scopesOf = async (tenant: string) =>
+      (await budget?.status({ tenant }))?.map(({ scope, window }) => [scope, window])
+    expect(await scopesOf("a")).toEqual([
+      ["tenant:a", "day"],
+      ["tenant:a", "month"],
+    ])
+  })
+
+  it("begins the budget's day where its time zone says", async () => {
+    const { budget } = await read({ BUDGET_TIME_ZONE: "Asia/Tokyo" })
+    const [day] = (await budget?.status({})) ?? []
+    expect(new Date(day?.resetsAt ?? 0).toISOString()).toMatch(/T15:00:00.000Z$/)
+  })
+
+  it("limits all dollars of a month together", async () => {
+    const { budget } = await read({ MONTHLY_BUDGET_LIMIT: "25" })
+    expect(await budget?.status({ tenant: "a" })).toContainEqual(
+      expect.objectContaining({ scope: "global:all", window: "month", unit: "NanoUsd", limit: 25e9 }),
+    )
+  })
+
+  it("lets an option win over its variable, but not one that is undefined", async () => {
+    const router = { routing: false, budget: undefined, maxFallbackAttempts: 7 }
+    const options = await optionsFromEnv({ env: { MAX_FALLBACK_ATTEMPTS: "1" }, envFile: false, router })
+    expect(options).toMatchObject({ routing: false, maxFallbackAttempts: 7 })
+    expect(await options.budget?.status({})).toHaveLength(2)
+  })
+
+  it.each([
+    "http://127.0.0.1:1/v1",
+    "http://localhost:1/v1",
+    "http://[::1]:1/v1",
+    "http://10.1.2.3/v1",
+    "http://172.16.0.1/v1",
+    "http://192.168.1.1/v1",
+    "http://gpu.internal/v1",
+  ])("prices an OpenAI-compatible server of one's own, at %s, by cost weight", async (server) => {
+    const [light] = (await read({ MODEL_LIGHT: `openai-compatible/m@${server}` })).deployments
+    expect(light).toMatchObject({ price: { costWeight: 1 }, gpuMemoryGb: 8 })
+    const byVariable = { MODEL_LIGHT: "openai-compatible/m", OPENAI_COMPATIBLE_BASE_URL: server }
+    expect((await read(byVariable)).deployments[0]?.price).toEqual({ costWeight: 1 })
+  })
+
+  it.each(["http://172.32.0.1/v1", "https://api.example.com/v1"])(
+    "asks for the price of an OpenAI-compatible server at %s",
+    async (server) => {
+      expect(await reject({ MODEL_LIGHT: `openai-compatible/m@${server}` })).toMatchObject({
+        path: "MODEL_LIGHT_PRICE",
+      })
+    },
+  )
+
+  it("takes how many candidates may be asked after the first [A1.max-fallback-attempts]", async () => {
+    expect((await read({ MAX_FALLBACK_ATTEMPTS: "0" })).maxFallbackAttempts).toBe(0)
+    expect(await read()).not.toHaveProperty("maxFallbackAttempts")
   })
 
   it("reads the limits from the environment [E8.budget-daily] [E8.budget-monthly]", async () => {
@@ -123,14 +249,32 @@ describe("optionsFromEnv", () => {
     expect(await modelOf(env, 1)).toMatchObject({ model: "llama3.1:8b" })
   })
 
+  it("has three tiers again when a third model is named beside those two, or only one of them is", async () => {
+    const both = { MODEL_3B_NAME: "llama3.2:3b", MODEL_8B_NAME: "llama3.1:8b" }
+    const three = ["light", "standard", "heavy"]
+    expect((await read({ ...both, MODEL_STANDARD: "ollama/x" })).tiers).toEqual(three)
+    const one = { MODEL_3B_NAME: "llama3.2:3b", MODEL_LIGHT_CONTEXT: "4096" }
+    expect((await read(one)).tiers).toEqual(three)
+    expect((await read(one)).deployments[0]?.profile).toEqual({ maxInputTokens: 4_096 })
+  })
+
+  it("knows what the default models can do", async () => {
+    const { deployments } = await read()
+    for (const { profile } of deployments)
+      expect(profile).toEqual({ maxInputTokens: 32_768, toolCalling: true, structuredOutput: true })
+  })
+
   it("takes what an unknown model can do from the environment", async () => {
     const env = {
       MODEL_LIGHT: "ollama/x",
       MODEL_LIGHT_CAPABILITIES: "tools, images",
       MODEL_LIGHT_CONTEXT: "4096",
+      MODEL_STANDARD: "ollama/y",
+      MODEL_STANDARD_CAPABILITIES: "schema,audio,files",
     }
-    const { profile } = (await read(env)).deployments[0] ?? {}
-    expect(profile).toEqual({ toolCalling: true, imageInputs: true, maxInputTokens: 4_096 })
+    const [light, standard] = (await read(env)).deployments
+    expect(light?.profile).toEqual({ toolCalling: true, imageInputs: true, maxInputTokens: 4_096 })
+    expect(standard?.profile).toEqual({ structuredOutput: true, audioInputs: true, pdfInputs: true })
   })
 
   it.each<[string, Env, string, string]>([
@@ -147,6 +291,12 @@ describe("optionsFromEnv", () => {
     ],
     ["a price in words", { MODEL_LIGHT_PRICE: "cheap" }, "MODEL_LIGHT_PRICE", "free"],
     ["an unknown capability", { MODEL_LIGHT_CAPABILITIES: "magic" }, "MODEL_LIGHT_CAPABILITIES", "tools"],
+    ["a price of three figures", { MODEL_LIGHT_PRICE: "1/2/3" }, "MODEL_LIGHT_PRICE", "input/output"],
+    ["a base price of nothing", { MODEL_BASE_PRICE: "0" }, "MODEL_BASE_PRICE", "positive"],
+    ["a budget of no tokens", { TOKEN_BUDGET_DAILY: "0" }, "TOKEN_BUDGET_DAILY", "none"],
+    ["fewer fallbacks than none", { MAX_FALLBACK_ATTEMPTS: "-1" }, "MAX_FALLBACK_ATTEMPTS", "from 0"],
+    ["a time zone nobody has", { BUDGET_TIME_ZONE: "Mars/Base" }, "BUDGET_TIME_ZONE", "IANA"],
+    ["a budget of no dollars", { MONTHLY_BUDGET_LIMIT: "0" }, "MONTHLY_BUDGET_LIMIT", "positive"],
     ["a budget in words", { TOKEN_BUDGET_DAILY: "lots" }, "TOKEN_BUDGET_DAILY", "none"],
     [
       "a flag that is neither",
@@ -168,6 +318,10 @@ describe("optionsFromEnv", () => {
     await rm(folder, { recursive: true })
     const names = deployments.map(({ model }) => (model as unknown as { model: string }).model)
     expect(names).toEqual(["from-file", "qwen2.5:32b", "from-env"])
+  })
+
+  it("does without .env in a working directory that has none", async () => {
+    await expect(readEnvFile(undefined)).resolves.toBeTypeOf("object")
   })
 
   it("says so when a file that was named is not there", async () => {

@@ -1,4 +1,5 @@
 import { memoryBudget } from "../budget/memory-budget.ts"
+import { validTimeZone } from "../budget/windows.ts"
 import { publishedPrice } from "../pricing/published-price.ts"
 import type { DeploymentOptions, RouterOptions } from "../route/router-options.ts"
 import type { BudgetStore } from "../spec/budget.ts"
@@ -6,7 +7,7 @@ import type { DeploymentProfile, Price } from "../spec/catalog.ts"
 import { ConfigError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
 import { type Env, loadModel, type ModelName, parseModelName, presentIn } from "./load-model.ts"
-import { PROVIDERS } from "./providers.ts"
+import { isPrivateAddress, PROVIDERS } from "./providers.ts"
 import { readEnvFile } from "./read-env-file.ts"
 
 export interface FromEnvOptions {
@@ -59,7 +60,7 @@ const QWEN_PROFILE: DeploymentProfile = { maxInputTokens: 32_768, toolCalling: t
 const TOKENS_PER_DAY = 1_000_000
 const TOKENS_PER_MONTH = 20_000_000
 
-/** Row E8's variables → router options. @throws ConfigError naming the variable and what to set or install. */
+/** Row E8's variables → router options, `options.router` winning over them. @throws ConfigError naming the variable and what to set or install. */
 export async function optionsFromEnv(options: FromEnvOptions): Promise<RouterOptions> {
   const file = options.envFile === false ? {} : await readEnvFile(options.envFile)
   const env: Env = { ...file, ...(options.env ?? globalThis.process.env) }
@@ -72,6 +73,8 @@ export async function optionsFromEnv(options: FromEnvOptions): Promise<RouterOpt
     routing: flag(env, "MODEL_ROUTING_ENABLED") ?? flag(env, "ENABLE_MODEL_ROUTING") ?? true,
     budget: budgetFrom(env),
     ...(attempts !== undefined && { maxFallbackAttempts: wholeNumber(attempts, "MAX_FALLBACK_ATTEMPTS", 0) }),
+    // What is given as undefined is not given: it must not take the environment's budget away.
+    ...Object.fromEntries(Object.entries(options.router ?? {}).filter(([, value]) => value !== undefined)),
   }
 }
 
@@ -95,7 +98,7 @@ async function deploymentFor(defaults: TierDefaults, env: Env): Promise<Deployme
     model: await loadModel(name, variable, env),
     price: await priceFor(name, defaults, prefix, env),
     profile: { ...(given === undefined && QWEN_PROFILE), ...profileFrom(prefix, env) },
-    ...((PROVIDERS[name.provider]?.selfHosted ?? false) && { gpuMemoryGb }),
+    ...(isSelfHosted(name, env) && { gpuMemoryGb }),
   }
 }
 
@@ -115,7 +118,7 @@ async function priceFor(
   const said = presentIn(env, variable)
   if (said !== undefined) return parsePrice(said, variable)
   const provider = PROVIDERS[name.provider]
-  if (provider?.selfHosted) {
+  if (isSelfHosted(name, env)) {
     const base = presentIn(env, "MODEL_BASE_PRICE")
     return { costWeight, ...(base !== undefined && { base: positive(base, "MODEL_BASE_PRICE") }) }
   }
@@ -128,13 +131,19 @@ async function priceFor(
   )
 }
 
+function isSelfHosted({ provider, baseUrl }: ModelName, env: Env): boolean {
+  const { selfHosted, baseUrl: server } = PROVIDERS[provider] ?? { selfHosted: false }
+  return selfHosted === "if-private"
+    ? isPrivateAddress(baseUrl ?? presentIn(env, server?.variable))
+    : selfHosted
+}
+
 function parsePrice(said: string, variable: string): Price {
   if (said === "free") return "free"
-  const [inputPerMTok, outputPerMTok, ...rest] = said.split("/").map(Number)
-  const isNumber = (value: number | undefined): value is number =>
-    value !== undefined && Number.isFinite(value)
-  if (rest.length === 0 && isNumber(inputPerMTok) && isNumber(outputPerMTok))
-    return { inputPerMTok, outputPerMTok }
+  const [, input, output] = /^(\d+(?:\.\d+)?)\/(\d+(?:\.\d+)?)$/.exec(said) ?? []
+  if (input !== undefined && output !== undefined) {
+    return { inputPerMTok: Number(input), outputPerMTok: Number(output) }
+  }
   throw new ConfigError(
     variable,
     `"${said}" is not a price`,
@@ -180,13 +189,20 @@ function budgetFrom(env: Env): BudgetStore | undefined {
   }
   const daily = limit("TOKEN_BUDGET_DAILY", TOKENS_PER_DAY)
   const monthly = limit("TOKEN_BUDGET_MONTHLY", TOKENS_PER_MONTH)
+  const dollars = presentIn(env, "MONTHLY_BUDGET_LIMIT")
   const limits = [
+    ...(dollars === undefined
+      ? []
+      : [{ scope: "global", window: "month" as const, usd: positive(dollars, "MONTHLY_BUDGET_LIMIT") }]),
     ...(daily === undefined ? [] : [{ scope: "tenant", window: "day" as const, tokens: daily }]),
     ...(monthly === undefined ? [] : [{ scope: "tenant", window: "month" as const, tokens: monthly }]),
   ]
-  return limits.length === 0
-    ? undefined
-    : memoryBudget({ limits, timeZone: presentIn(env, "BUDGET_TIME_ZONE") })
+  return limits.length === 0 ? undefined : memoryBudget({ limits, timeZone: timeZoneIn(env) })
+}
+
+function timeZoneIn(env: Env): string | undefined {
+  const timeZone = presentIn(env, "BUDGET_TIME_ZONE")
+  return timeZone === undefined ? undefined : validTimeZone(timeZone, "BUDGET_TIME_ZONE")
 }
 
 const FLAGS: Readonly<Record<string, boolean>> = {
@@ -222,9 +238,5 @@ function wholeNumber(
 function positive(value: string, variable: string): number {
   const number = Number(value)
   if (Number.isFinite(number) && number > 0) return number
-  throw new ConfigError(
-    variable,
-    `"${value}" is not a price`,
-    "give a positive number of USD per million tokens",
-  )
+  throw new ConfigError(variable, `"${value}" is not an amount`, "give a positive number of USD")
 }

@@ -9,8 +9,8 @@ export interface Provider {
   readonly keys: readonly string[]
   /** Where the server is: the variable that says so, and what counts without it. */
   readonly baseUrl?: { readonly variable: string; readonly otherwise?: string | undefined } | undefined
-  /** Self-hosted models have no price list: they are priced by cost weight (row E2). */
-  readonly selfHosted: boolean
+  /** Self-hosted models have no price list: they are priced by cost weight (row E2). `if-private`: by its address. */
+  readonly selfHosted: boolean | "if-private"
   /** The provider's name in the price data; default: the one used here. */
   readonly priceId?: string | undefined
   readonly fields: (given: ProviderFields) => Record<string, unknown>
@@ -62,7 +62,7 @@ export const PROVIDERS: Readonly<Record<string, Provider>> = {
     ...chatOpenAI,
     keys: [],
     baseUrl: { variable: "OPENAI_COMPATIBLE_BASE_URL" },
-    selfHosted: true,
+    selfHosted: "if-private",
   },
   openai: {
     ...chatOpenAI,
@@ -114,4 +114,13 @@ export const PROVIDERS: Readonly<Record<string, Provider>> = {
     load: async () => (await import("@langchain/community/chat_models/novita")).ChatNovitaAI,
     keys: ["NOVITA_API_KEY"],
   },
+}
+
+/** True if nobody else can be billing for this server: it is on this machine or in a private network. */
+export function isPrivateAddress(baseUrl: string | undefined): boolean {
+  if (baseUrl === undefined || !URL.canParse(baseUrl)) return false
+  const { hostname } = new URL(baseUrl)
+  return /^(?:localhost|127\.|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|\[::1\])|\.(?:local|internal|lan)$/.test(
+    hostname,
+  )
 }

@@ -15,6 +15,39 @@ describe("costOf", () => {
     expect(costOf(usage, rates)).toBe(450_300)
   })
 
+  it("charges cache writes and cache reads at their own rates", () => {
+    const rates = ratesOf(
+      { inputPerMTok: 3, outputPerMTok: 15, cachedInputPerMTok: 0.3, cacheWritePerMTok: 3.75 },
+      "p",
+    )
+    // 100 × 3,000 + 600 × 300 + 300 × 3,750 + 10 × 15,000 NanoUsd
+    const usage = used({
+      inputTokens: 1_000,
+      cachedInputTokens: 600,
+      cacheWriteTokens: 300,
+      outputTokens: 10,
+    })
+    expect(costOf(usage, rates)).toBe(300_000 + 180_000 + 1_125_000 + 150_000)
+  })
+
+  it("charges the whole call at the rates of a long context, once its input is longer than that", () => {
+    const price = {
+      inputPerMTok: 1,
+      outputPerMTok: 10,
+      longContext: { inputPerMTok: 2, outputPerMTok: 15, cachedInputPerMTok: 0.2, aboveInputTokens: 1_000 },
+    }
+    const rates = ratesOf(price, "p")
+    expect(costOf(used({ inputTokens: 1_000, outputTokens: 1 }), rates)).toBe(1_000_000 + 10_000)
+    expect(costOf(used({ inputTokens: 1_001, outputTokens: 1 }), rates)).toBe(2_002_000 + 15_000)
+    const cached = used({ inputTokens: 1_001, cachedInputTokens: 1_001 })
+    expect(costOf(cached, rates)).toBe(1_001 * 200)
+  })
+
+  it("never pays back what a provider reports as cached beyond its input", () => {
+    const rates = ratesOf({ inputPerMTok: 3, outputPerMTok: 15, cachedInputPerMTok: 0.3 }, "p")
+    expect(costOf(used({ inputTokens: 10, cachedInputTokens: 100 }), rates)).toBe(30_000)
+  })
+
   it("does not charge reasoning tokens twice: they are part of the output", () => {
     const rates = ratesOf({ inputPerMTok: 1, outputPerMTok: 2 }, "p")
     const usage = used({ outputTokens: 100 })
@@ -43,5 +76,6 @@ describe("costOf", () => {
   it("refuses a cost that integers cannot hold", () => {
     const rates = ratesOf({ inputPerMTok: 1e6, outputPerMTok: 1e6 }, "p")
     expect(() => costOf(used({ inputTokens: 1e9 }), rates)).toThrow("money")
+    expect(() => priced(2 ** 53)).toThrow("money")
   })
 })

@@ -1,6 +1,6 @@
 import { type NanoUsd, nanoUsd } from "../spec/money.ts"
 import type { Usage } from "../spec/usage.ts"
-import type { Rates } from "./rates.ts"
+import { type Rates, ratesAt } from "./rates.ts"
 
 const PICO_PER_NANO = 1000
 
@@ -9,12 +9,13 @@ const PICO_PER_NANO = 1000
  * are taken out before the plain input rate applies. Rounded once, up, to a whole NanoUsd.
  */
 export function costOf(usage: Usage, rates: Rates): NanoUsd {
+  const { input, output, cachedInput, cacheWrite } = ratesAt(rates, usage.inputTokens)
   const plain = Math.max(0, usage.inputTokens - usage.cachedInputTokens - usage.cacheWriteTokens)
   return priced(
-    plain * rates.input +
-      usage.cachedInputTokens * rates.cachedInput +
-      usage.cacheWriteTokens * rates.cacheWrite +
-      usage.outputTokens * rates.output,
+    plain * input +
+      usage.cachedInputTokens * cachedInput +
+      usage.cacheWriteTokens * cacheWrite +
+      usage.outputTokens * output,
   )
 }
 

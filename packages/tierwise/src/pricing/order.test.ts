@@ -40,10 +40,18 @@ describe("orderCandidates", () => {
       candidate("b", "standard", 5, 1),
       candidate("c", "standard", 5, 0),
     ]
-    const draws = Array.from({ length: 1_000 }, (_, index) => (index + 0.5) / 1_000)
+    const draws = Array.from({ length: 1_000 }, (_, index) => index / 1_000)
     const first = draws.map((draw) => ids(orderCandidates(equals, { ...options, draw }))[0])
     expect(first.filter((id) => id === "a")).toHaveLength(750)
     expect(first.filter((id) => id === "c")).toHaveLength(0)
+  })
+
+  it("spreads the second and third place as evenly as the first", () => {
+    const equals = ["a", "b", "c"].map((id) => candidate(id, "standard", 5))
+    const draws = Array.from({ length: 600 }, (_, index) => (index + 0.5) / 600)
+    const orders = draws.map((draw) => ids(orderCandidates(equals, { ...options, draw })).join(""))
+    for (const order of ["abc", "acb", "bac", "bca", "cab", "cba"])
+      expect(orders.filter((seen) => seen === order)).toHaveLength(100)
   })
 
   it("by weight, ignores price inside a tier but keeps tiers in order", () => {

@@ -1,29 +1,52 @@
-import type { Price } from "../spec/catalog.ts"
+import type { PublishedPrice, TokenPrice } from "../spec/catalog.ts"
 
 /**
  * The published price of a provider's model, from the data of `@pydantic/genai-prices`, or undefined if it lists none.
- * Where a price rises with the context length, the highest step counts: a hold must never be too small.
+ * Where a price rises in several steps with the context length, the first step is priced like the highest: a hold must
+ * never be too small.
  *
  * @param provider The provider's id in that data: `openai`, `anthropic`, `together`, …
  */
-export async function publishedPrice(provider: string, model: string): Promise<Price | undefined> {
+export async function publishedPrice(provider: string, model: string): Promise<PublishedPrice | undefined> {
   const { calcPrice } = await import("@pydantic/genai-prices")
   const found = calcPrice({ input_tokens: 1, output_tokens: 1 }, model, { providerId: provider })
-  const inputPerMTok = highest(found?.model_price["input_mtok"])
-  const outputPerMTok = highest(found?.model_price["output_mtok"])
-  if (inputPerMTok === undefined || outputPerMTok === undefined) return undefined
+  if (found === null) return undefined
+  const figures: Figures = found.model_price
+  const base = priceBy(figures, baseOf)
+  if (base === undefined) return undefined
+  const steps = Object.values(figures).flatMap((figure) => (typeof figure === "object" ? figure.tiers : []))
+  const aboveInputTokens = Math.min(...steps.map(({ start }) => start))
+  const long = steps.length === 0 ? undefined : priceBy(figures, highestOf)
   return {
-    inputPerMTok,
-    outputPerMTok,
-    cachedInputPerMTok: highest(found?.model_price["cache_read_mtok"]),
-    cacheWritePerMTok: highest(found?.model_price["cache_write_mtok"]),
-    source: `@pydantic/genai-prices, ${provider}/${found?.model.id}`,
+    ...base,
+    ...(long && { longContext: { ...long, aboveInputTokens } }),
+    source: `@pydantic/genai-prices, ${provider}/${found.model.id}`,
   }
 }
 
-type Figure = number | { readonly base: number; readonly tiers: readonly { readonly price: number }[] }
+type Figure =
+  | number
+  | { readonly base: number; readonly tiers: readonly { readonly start: number; readonly price: number }[] }
 
-function highest(figure: Figure | undefined): number | undefined {
-  if (figure === undefined || typeof figure === "number") return figure
-  return Math.max(figure.base, ...figure.tiers.map(({ price }) => price))
+type Figures = Readonly<Record<string, Figure | undefined>>
+
+function priceBy(figures: Figures, pick: (figure: Figure) => number): TokenPrice | undefined {
+  const named = (name: string) => {
+    const figure = figures[name]
+    return figure === undefined ? undefined : pick(figure)
+  }
+  const [inputPerMTok, outputPerMTok] = [named("input_mtok"), named("output_mtok")]
+  if (inputPerMTok === undefined || outputPerMTok === undefined) return undefined
+  const [cachedInputPerMTok, cacheWritePerMTok] = [named("cache_read_mtok"), named("cache_write_mtok")]
+  return { inputPerMTok, outputPerMTok, cachedInputPerMTok, cacheWritePerMTok }
+}
+
+function baseOf(figure: Figure): number {
+  return typeof figure === "number" ? figure : figure.base
+}
+
+function highestOf(figure: Figure): number {
+  return typeof figure === "number"
+    ? figure
+    : Math.max(figure.base, ...figure.tiers.map(({ price }) => price))
 }

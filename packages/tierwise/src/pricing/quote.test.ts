@@ -54,6 +54,46 @@ describe("quote", () => {
     const one = quote(features, rates, options)
     const three = quote(features, rates, { ...options, completions: 3 })
     expect(three.tokens - one.tokens).toBe(1_000)
+    // 1,000 tokens at 0.60 USD per million.
+    expect(three.money - one.money).toBe(600_000)
+  })
+
+  it("holds at the dearer of the rates that a long input may come to", () => {
+    const features = featuresOf("word ".repeat(100))
+    const [short, long] = [
+      { inputPerMTok: 1, outputPerMTok: 10 },
+      { inputPerMTok: 2, outputPerMTok: 20 },
+    ]
+    const held = (aboveInputTokens: number, base = short, above = long) =>
+      quote(features, ratesOf({ ...base, longContext: { ...above, aboveInputTokens } }, "p"), options).money
+    const at = (price: typeof short) => quote(features, ratesOf(price, "p"), options).money
+    expect(held(features.inputBytes)).toBe(at(short))
+    expect(held(features.inputBytes - 1)).toBe(at(long))
+    // The bound is beyond the step, the real input may not be.
+    expect(held(features.inputBytes - 1, long, short)).toBe(at(long))
+  })
+
+  it.each([
+    ["a cache write", { cacheWritePerMTok: 2 }],
+    ["a cache read", { cachedInputPerMTok: 2 }],
+  ])("holds the input at the rate of %s where that is the dearest", (_, cache) => {
+    const features = featuresOf("x")
+    const dear = ratesOf({ inputPerMTok: 1, outputPerMTok: 0, ...cache }, "p")
+    expect(quote(features, dear, options).money).toBe(features.inputBytes * 2_000)
+  })
+
+  it.each([
+    ["a picture", { images: 1 }, 4_800],
+    ["a clip behind a URL", { audioClips: 1 }, 20_000],
+    ["a file behind a URL", { files: 1 }, 100_000],
+    ["a clip sent inline", { audioClips: 1, mediaBytes: 30_000 }, 50_000],
+    ["a file sent inline", { files: 1, mediaBytes: 250_000 }, 350_000],
+    ["a file behind a URL beside one sent inline", { files: 2, mediaBytes: 190_000 }, 390_000],
+    ["a picture sent inline", { images: 1, mediaBytes: 400_000 }, 4_800],
+  ])("counts %s at its bound", (_, media, tokens) => {
+    const features = featuresOf("See this")
+    const bounded = quote({ ...features, ...media }, rates, options)
+    expect(bounded.tokens - quote(features, rates, options).tokens).toBe(tokens)
   })
 
   it("bounds pictures by their configured figure, not by their bytes", () => {

@@ -1,7 +1,7 @@
 import type { Amount } from "../spec/money.ts"
 import type { RequestFeatures } from "../spec/request.ts"
 import { priced } from "./cost.ts"
-import type { Rates } from "./rates.ts"
+import { type Rates, ratesAt } from "./rates.ts"
 
 /**
  * How the input of a quote is bounded.
@@ -14,9 +14,8 @@ export type QuoteInput = "upper-bound" | "estimated"
 /**
  * The most tokens one picture, clip or file may be billed as, where its real size cannot be seen in the request.
  * Defaults: image 4,800 (above the published maximum of one image at full detail: 1,445 for gpt-4o, about 4,784 for
- * Claude's largest; a model that bills images at a multiple, such as gpt-4o-mini, needs its own figure), audio 1 token
- * per 100 inline bytes and at least 20,000 (half an hour at 10 tokens a second) for a URL, file 1 token per inline
- * byte and at least 100,000.
+ * Claude's largest; a model that bills images at a multiple, such as gpt-4o-mini, needs its own figure), audio clip
+ * 20,000 (half an hour at 10 tokens a second), file 100,000; inline clips and files at least one token per byte.
  */
 export interface MediaTokens {
   readonly image: number
@@ -37,16 +36,20 @@ export interface QuoteOptions {
 /** The most a call can cost. The input may be billed as a cache write, the output may fill its cap. */
 export function quote(features: RequestFeatures, rates: Rates, options: QuoteOptions): Amount {
   const text = options.quoteInput === "upper-bound" ? features.inputBytes : features.inputTokens
-  const input = text + mediaTokens(features, options.mediaTokens)
+  const input = text + mediaTokensOf(features, options.mediaTokens)
   const output = options.maxOutputTokens * (options.completions ?? 1)
-  const dearestInput = Math.max(rates.input, rates.cacheWrite, rates.cachedInput)
-  return { money: priced(input * dearestInput + output * rates.output), tokens: input + output }
+  // The input is a bound: the real one may be short enough for the other rates, and those may be the dearer ones.
+  const possible = [rates, ratesAt(rates, input)]
+  const dearestInput = Math.max(...possible.flatMap((at) => [at.input, at.cacheWrite, at.cachedInput]))
+  const dearestOutput = Math.max(...possible.map((at) => at.output))
+  return { money: priced(input * dearestInput + output * dearestOutput), tokens: input + output }
 }
 
-function mediaTokens(features: RequestFeatures, bounds: MediaTokens): number {
+/** The most tokens the request's pictures, clips and files may take. */
+export function mediaTokensOf(features: RequestFeatures, bounds: MediaTokens): number {
   const { images, audioClips, files, mediaBytes } = features
   if (images + audioClips + files === 0) return 0
   const fixed = images * bounds.image + audioClips * bounds.audioClip + files * bounds.file
-  // Inline documents and clips may be larger than the fixed figure; images are billed by pixels, not bytes.
-  return audioClips + files === 0 ? fixed : Math.max(fixed, mediaBytes)
+  // An inline document or clip may be larger than its fixed figure; images are billed by pixels, not bytes.
+  return audioClips + files === 0 ? fixed : fixed + mediaBytes
 }

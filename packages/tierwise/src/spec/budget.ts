@@ -29,7 +29,7 @@ export type ReserveOutcome =
   | { readonly granted: false; readonly refusal: Refusal }
 
 export interface ReserveRequest {
-  /** Idempotency key: reserving the same id again gives the same reservation. */
+  /** Idempotency key: the same request again gives the same reservation; another one under its id is an error. */
   readonly id: string
   readonly scopes: Scopes
   readonly amount: Amount

@@ -2,25 +2,34 @@ import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import type { Amount } from "./money.ts"
 import type { Tier } from "./request.ts"
 
+/** USD per million tokens, as providers publish it. */
+export interface TokenPrice {
+  readonly inputPerMTok: number
+  readonly outputPerMTok: number
+  /** Default: `inputPerMTok`. */
+  readonly cachedInputPerMTok?: number | undefined
+  /** Default: `inputPerMTok`. */
+  readonly cacheWritePerMTok?: number | undefined
+}
+
+/** What a provider publishes for one model. */
+export interface PublishedPrice extends TokenPrice {
+  /** Replaces the prices of the whole call when its input, cached tokens included, is longer than this. */
+  readonly longContext?: (TokenPrice & { readonly aboveInputTokens: number }) | undefined
+  /** Where the price was read, and when (ISO date). */
+  readonly source?: string | undefined
+  readonly asOf?: string | undefined
+}
+
 /**
  * What a deployment charges.
- * - per million tokens in USD, as providers publish it;
+ * - per million tokens in USD;
  * - `costWeight` × `base` (USD per million tokens, default 0.1) for self-hosted models without a price list (row E2);
  * - `perGpuSecond` in USD with the tokens per second it makes, for self-hosted models priced by machine time;
  * - `"free"`, said on purpose. There is no default: an unknown price is a configuration error.
  */
 export type Price =
-  | {
-      readonly inputPerMTok: number
-      readonly outputPerMTok: number
-      /** Default: `inputPerMTok`. */
-      readonly cachedInputPerMTok?: number | undefined
-      /** Default: `inputPerMTok`. */
-      readonly cacheWritePerMTok?: number | undefined
-      /** Where the price was read, and when (ISO date). */
-      readonly source?: string | undefined
-      readonly asOf?: string | undefined
-    }
+  | PublishedPrice
   | { readonly costWeight: number; readonly base?: number | undefined }
   | {
       readonly perGpuSecond: number

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { ConfigError, TierwiseError } from "./errors.ts"
+import { BudgetExceededError, ConfigError, messageOf, TierwiseError } from "./errors.ts"
+import { nanoUsd } from "./money.ts"
 
 describe("TierwiseError", () => {
   const error = new ConfigError("price", "it is negative", "give 0 or more")
@@ -24,9 +25,31 @@ describe("TierwiseError", () => {
     expect(TierwiseError.isInstance(value)).toBe(false)
   })
 
+  it("says what was thrown, also where it was no error", () => {
+    expect(messageOf(new Error("down"))).toBe("down")
+    expect(messageOf("down")).toBe("down")
+    expect(messageOf(undefined)).toBe("undefined was thrown")
+  })
+
   it("survives a chain of causes that bites its own tail", () => {
     const a = new Error("a")
     a.cause = new Error("b", { cause: a })
     expect(TierwiseError.isInstance(a)).toBe(false)
+  })
+})
+
+describe("BudgetExceededError", () => {
+  const refusal = { scope: "tenant:acme", window: "day", limit: 2e9, remaining: 1e9, resetsAt: 0 } as const
+  const quote = { money: nanoUsd(3_000_000_000), tokens: 77 }
+
+  it("says whose budget it is, what is left, what the call may take, and when there is more", () => {
+    expect(new BudgetExceededError({ ...refusal, unit: "NanoUsd" }, quote).message).toMatch(
+      /day budget of tenant:acme .* may take up to 3.*; it resets at 1970-01-01T00:00:00.000Z/,
+    )
+  })
+
+  it("speaks of tokens where tokens are limited, and of no reset where there is none", () => {
+    const total = { ...refusal, window: "total", unit: "tokens", resetsAt: undefined } as const
+    expect(new BudgetExceededError(total, quote).message).toMatch(/may take up to 77\b.*; it never resets/)
   })
 })

@@ -104,11 +104,12 @@ export class BudgetExceededError extends TierwiseError {
 
   constructor(refusal: Refusal, quote: Amount) {
     const { scope, window, unit, limit, remaining, resetsAt } = refusal
+    const said = (amount: number) => (unit === "tokens" ? `${amount} tokens` : `${amount / 1e9} USD`)
     const reset =
       resetsAt === undefined ? "it never resets" : `it resets at ${new Date(resetsAt).toISOString()}`
+    const wanted = said(unit === "tokens" ? quote.tokens : quote.money)
     super(
-      `The ${window} budget of ${scope} has ${remaining} of ${limit} ${unit} left, and this call may take up to ` +
-        `${unit === "tokens" ? quote.tokens : quote.money}; ${reset}.`,
+      `The ${window} budget of ${scope} has ${said(remaining)} of ${said(limit)} left, and this call may take up to ${wanted}; ${reset}.`,
     )
     this.refusal = refusal
     this.quote = quote

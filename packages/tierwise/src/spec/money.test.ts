@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { ConfigError } from "./errors.ts"
-import { addMoney, nanoToUsd, nanoUsd, usdToNano } from "./money.ts"
+import { addMoney, ceilTolerant, nanoToUsd, nanoUsd, usdToNano } from "./money.ts"
 
 describe("NanoUsd", () => {
   it("keeps a published price to the last digit", () => {
@@ -18,6 +18,13 @@ describe("NanoUsd", () => {
         expect(nano - usd * 1e9).toBeLessThanOrEqual(1 + usd * 1e-3)
       }),
     )
+  })
+
+  it("forgives the last bits of a float, and nothing else", () => {
+    expect(ceilTolerant(0.0375 * 1e6)).toBe(37_500)
+    expect(ceilTolerant(1_000.000_001)).toBe(1_001)
+    expect(ceilTolerant(1e-9)).toBe(1)
+    expect(ceilTolerant(0)).toBe(0)
   })
 
   it.each([-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53])("refuses %d", (value) => {

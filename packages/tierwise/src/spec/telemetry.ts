@@ -15,7 +15,7 @@ export interface PlannedCandidate {
 
 /** Something that went wrong inside the router and did not stop it. */
 export interface Problem {
-  readonly room: "complexity" | "policy" | "validation" | "budget"
+  readonly room: "complexity" | "policy" | "budget" | "dispatch" | "validation"
   readonly error: string
 }
 

@@ -10,8 +10,12 @@ export interface Answer {
   readonly message: AIMessage
   /** Present when a schema was asked for and the answer followed it. */
   readonly parsed?: unknown
+  /** True if the schema's own parser has accepted `parsed`, which it may have transformed. */
+  readonly conforms?: boolean | undefined
   /** Present when a schema was asked for and the answer broke it. */
   readonly parseError?: string | undefined
+  /** True if the model's package threw the answer's words away, and its usage with them. */
+  readonly unseen?: boolean | undefined
 }
 
 export interface ResponseValidator {

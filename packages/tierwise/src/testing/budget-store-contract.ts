@@ -94,6 +94,13 @@ export function budgetStoreContract(make: () => Promise<BudgetStoreUnderTest>): 
       must(user.spent === 90 && user.held === 0, `closing twice booked ${user.spent} tokens`)
     }),
 
+    story("refuses to share a hold: the same id with another amount", async ({ store }) => {
+      await reserve(store, "a", 1, 1)
+      const outcome = await reserve(store, "a", 900, 1).catch(() => undefined)
+      must(outcome === undefined, "two reservations share one hold")
+      must((await read(store)).tenant.held === 1, "the hold changed its amount")
+    }),
+
     story("books an expired hold at its quote as unconfirmed", async ({ store, advance }) => {
       await reserve(store, "a", 700, 100)
       await advance(CONTRACT_LIMITS.holdTtlMs + 1)
