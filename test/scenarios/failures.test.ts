@@ -115,8 +115,12 @@ describe("when an answer is not good enough", () => {
     ])
     const reply = await world.router.invoke("Hello")
     expect(reply.text).toBe(unsure)
-    expect(replyMetadata(reply)).toMatchObject({ tier: "light", rejected: expect.any(String) })
-    expect(world.records[0]?.problems).toMatchObject([{ room: "validation" }])
+    expect(replyMetadata(reply)).toMatchObject({
+      tier: "light",
+      reason: "estimated",
+      rejected: expect.any(String),
+    })
+    expect(world.records[0]?.problems).toMatchObject([{ room: "dispatch" }])
   })
 
   it("lets an abort through, also with an answer in hand", async () => {

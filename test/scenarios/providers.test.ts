@@ -34,7 +34,7 @@ describe("RouterChatModel.fromEnv", () => {
     router?: Partial<RouterOptions>,
   ) => (await RouterChatModel.fromEnv({ env, envFile: false, router })).invoke(input)
 
-  it("answers over any OpenAI-compatible server [C7.key-from-env]", async () => {
+  it("answers over any OpenAI-compatible server", async () => {
     await using world = await openWorld()
     const server = world.simulator.baseUrl
     const env = {

@@ -1,6 +1,6 @@
 import { HumanMessage, ToolMessage } from "@langchain/core/messages"
 import { tool } from "@langchain/core/tools"
-import { describe, expect, it } from "vitest"
+import { describe, expect, expectTypeOf, it } from "vitest"
 import { z } from "zod"
 import { openWorld, replyMetadata } from "./world.ts"
 
@@ -60,6 +60,17 @@ describe("answers under a schema", () => {
     const parsed = await world.router.withStructuredOutput(person).invoke(EXTRACT)
     expect(parsed).toEqual({ name: "Ada", age: 36 })
     expect(world.records[0]?.plan.features.wantsSchema).toBe(true)
+  })
+
+  it("are typed by their schema", async () => {
+    await using world = await openWorld()
+    const transformed = z.object({ n: z.string().transform(Number) })
+    const parsed = await world.router.withStructuredOutput(person).invoke(EXTRACT)
+    expectTypeOf(parsed).toEqualTypeOf<{ name: string; age: number }>()
+    const chain = world.router.withStructuredOutput(transformed)
+    expectTypeOf<Awaited<ReturnType<typeof chain.invoke>>>().toEqualTypeOf<{ n: number }>()
+    const both = await world.router.withStructuredOutput(person, { includeRaw: true }).invoke(EXTRACT)
+    expectTypeOf(both.parsed).toEqualTypeOf<{ name: string; age: number }>()
   })
 
   it("bring the raw reply along if asked", async () => {

@@ -1,4 +1,6 @@
+import { AIMessage, AIMessageChunk } from "@langchain/core/messages"
 import { RunnableLambda } from "@langchain/core/runnables"
+import { fakeModel } from "@langchain/core/testing"
 import { describe, expect, it } from "vitest"
 import { FallbackChain, type FallbackLink } from "./fallback-chain.ts"
 import { CandidatesExhaustedError, ConfigError, InvalidRequestError } from "./spec/errors.ts"
@@ -103,6 +105,130 @@ describe("FallbackChain over any Runnable [L2.fallback-chain-runnable] [L2.fallb
     expect(() => chain(twice, twice)).toThrow("links[1].id")
     await expect(chain(answers("light")).invoke("hi", { preferredTier: "huge" })).rejects.toThrow(
       InvalidRequestError,
+    )
+  })
+
+  it("asks as many others, as often and as patiently as it was told", async () => {
+    const asked: string[] = []
+    const noting = (tier: string, error: Error) =>
+      link(tier, () => {
+        asked.push(tier)
+        throw error
+      })
+    const overloaded = Object.assign(new Error("busy"), { status: 503 })
+    const links = [noting("a", overloaded), noting("b", overloaded), noting("c", overloaded)]
+    const told = new FallbackChain({ links, maxFallbackAttempts: 1, maxRetries: 1, retryBaseMs: 0 })
+    await expect(told.invoke("hi")).rejects.toThrow(CandidatesExhaustedError)
+    expect(asked).toEqual(["a", "a", "b", "b"])
+  })
+
+  it("asks the next link when one takes too long", async () => {
+    const silent = { tier: "light", runnable: RunnableLambda.from(() => new Promise<string>(() => {})) }
+    const links = [silent as FallbackLink<string, string>, answers("heavy")]
+    const { output, attempts } = await new FallbackChain({ links, attemptTimeoutMs: 10 }).answer("hi")
+    expect(output).toBe("heavy: hi")
+    expect(attempts[0]).toMatchObject({ failure: "timeout" })
+  })
+
+  it("stops at the caller's abort, also for a link that takes no notice of it", async () => {
+    const deaf = Object.assign(
+      RunnableLambda.from((input: string) => input),
+      {
+        invoke: () => new Promise<string>(() => {}),
+      },
+    )
+    const abort = new AbortController()
+    const links: FallbackLink<string, string>[] = [{ tier: "light", runnable: deaf }, answers("heavy")]
+    const running = chain(...links).invoke("hi", { signal: abort.signal })
+    setTimeout(() => abort.abort(new Error("enough")), 5)
+    await expect(running).rejects.toThrow("enough")
+  })
+
+  it("hands the signal to its links, and tells chat models not to retry on their own", async () => {
+    const given: object[] = []
+    const noting = <T extends object>(runnable: T) =>
+      Object.assign(runnable, {
+        invoke: async (_: unknown, options: object) => {
+          given.push(options)
+          return "ok"
+        },
+      })
+    const { signal } = new AbortController()
+    const model = noting(fakeModel()) as never
+    await new FallbackChain({ links: [{ tier: "light", runnable: model }] }).invoke("hi", { signal })
+    await chain({ tier: "light", runnable: noting(answers("light").runnable) }).invoke("hi", { signal })
+    expect(given[0]).toMatchObject({ signal, maxRetries: 0 })
+    expect(given[1]).toMatchObject({ signal })
+    expect(given[1]).not.toHaveProperty("maxRetries")
+  })
+
+  it("ends its run with the answer or the error, called and streamed", async () => {
+    const told: unknown[] = []
+    const handler = {
+      awaitHandlers: true,
+      handleChainEnd: ({ output }: { output: unknown }, _id: string, parent?: string) =>
+        void (parent === undefined && told.push(["end", output])),
+      handleChainError: (error: Error, _id: string, parent?: string) =>
+        void (parent === undefined && told.push(["error", error.message])),
+    }
+    const options = { callbacks: [handler] as never }
+    const good = chain(answers("light"))
+    const bad = chain(fails("light", Object.assign(new Error("bad"), { status: 400 })))
+    const read = async (from: typeof good) => {
+      for await (const _ of await from.stream("hi", options));
+    }
+    await good.invoke("hi", options)
+    await expect(bad.invoke("hi", options)).rejects.toThrow("bad")
+    await read(good)
+    await expect(read(bad)).rejects.toThrow("bad")
+    expect(told).toEqual([
+      ["end", "light: hi"],
+      ["error", "bad"],
+      ["end", "light: hi"],
+      ["error", "bad"],
+    ])
+  })
+
+  it("ends the run of a stream with all its pieces joined", async () => {
+    const outputs: unknown[] = []
+    const handler = { awaitHandlers: true, handleChainEnd: (ended: object) => void outputs.push(ended) }
+    const pieces = RunnableLambda.from(async function* () {
+      yield "one "
+      yield "two"
+    }) as never
+    const stream = await chain({ tier: "light", runnable: pieces }).stream("hi", {
+      callbacks: [handler] as never,
+    })
+    for await (const _ of stream);
+    expect(outputs.at(-1)).toEqual({ output: "one two" })
+  })
+
+  it("falls back from a chat model's stream that breaks after its empty first chunk", async () => {
+    const broken = Object.assign(fakeModel(), {
+      stream: async () =>
+        (async function* () {
+          yield new AIMessageChunk("")
+          throw down
+        })(),
+    })
+    const links = [
+      { tier: "light", runnable: broken },
+      { tier: "heavy", runnable: fakeModel().respond(new AIMessage("Hello!")) },
+    ]
+    const texts: string[] = []
+    for await (const piece of await new FallbackChain({ links: links as never }).stream("hi"))
+      texts.push((piece as AIMessageChunk).text)
+    expect(texts.join("")).toBe("Hello!")
+  })
+
+  it.each([
+    ["maxFallbackAttempts", 0.5],
+    ["maxRetries", -1],
+    ["retryBaseMs", -1],
+    ["attemptTimeoutMs", -1],
+  ])("refuses a %s of %d", (name, value) => {
+    expect(() => new FallbackChain({ links: [answers("light")], [name]: value })).toThrow(
+      expect.objectContaining({ constructor: ConfigError, path: name }),
     )
   })
 

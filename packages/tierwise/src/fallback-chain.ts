@@ -1,8 +1,11 @@
+import { type AIMessageChunk, isBaseMessage } from "@langchain/core/messages"
 import { Runnable, type RunnableConfig } from "@langchain/core/runnables"
+import { concat } from "@langchain/core/utils/stream"
 import { dispatch } from "./dispatch/dispatch.ts"
-import type { DispatchSettings, Target } from "./dispatch/dispatch-options.ts"
+import type { DispatchCandidate, DispatchSettings } from "./dispatch/dispatch-options.ts"
 import { pause } from "./dispatch/pause.ts"
-import { startChainRun } from "./langchain/chain-run.ts"
+import { hasContent } from "./langchain/call-model.ts"
+import { type ChainRun, startChainRun } from "./langchain/chain-run.ts"
 import { isChatModel } from "./langchain/is-chat-model.ts"
 import type { Attempt } from "./spec/dispatch.ts"
 import { ConfigError, InvalidRequestError } from "./spec/errors.ts"
@@ -37,11 +40,11 @@ export interface FallbackOptions extends RunnableConfig {
 /** The answer, and who really gave it. */
 export interface FallbackAnswer<Output> {
   readonly output: Output
-  readonly answeredBy: Target
+  readonly answeredBy: { readonly deploymentId: string; readonly tier: Tier }
   readonly attempts: readonly Attempt[]
 }
 
-type Link<Input, Output> = Target & { readonly runnable: Runnable<Input, Output> }
+type Link<Input, Output> = DispatchCandidate & { readonly runnable: Runnable<Input, Output> }
 
 /**
  * Asks one runnable after the other until one answers (row E6). The failure table decides what is worth another link:
@@ -67,10 +70,10 @@ export class FallbackChain<Input = unknown, Output = unknown> extends Runnable<
     super()
     this.links = linksFrom(fields.links)
     this.settings = {
-      maxFallbackAttempts: fields.maxFallbackAttempts ?? this.links.length,
-      maxRetries: fields.maxRetries ?? 2,
-      retryBaseMs: fields.retryBaseMs ?? 250,
-      attemptTimeoutMs: fields.attemptTimeoutMs,
+      maxFallbackAttempts: validCount(fields.maxFallbackAttempts ?? this.links.length, "maxFallbackAttempts"),
+      maxRetries: validCount(fields.maxRetries ?? 2, "maxRetries"),
+      retryBaseMs: validMs(fields.retryBaseMs ?? 250, "retryBaseMs"),
+      attemptTimeoutMs: fields.attemptTimeoutMs && validMs(fields.attemptTimeoutMs, "attemptTimeoutMs"),
       now: Date.now,
       random: Math.random,
       pause,
@@ -83,17 +86,16 @@ export class FallbackChain<Input = unknown, Output = unknown> extends Runnable<
 
   /** Like `invoke`, and says which tier answered and what was tried. */
   async answer(input: Input, options?: Partial<FallbackOptions>): Promise<FallbackAnswer<Output>> {
-    const run = await this.startRun(input, options)
+    const { run, childOptions } = await this.open(input, options)
     const attempts: Attempt[] = []
     try {
       let output: Output | undefined
-      const call = async function* ({ runnable }: Link<Input, Output>, signal: AbortSignal | undefined) {
-        yield await runnable.invoke(input, childOptions(runnable, run.childConfig, signal))
+      const call = async function* (link: Link<Input, Output>, signal: AbortSignal | undefined) {
+        yield await link.runnable.invoke(input, childOptions(link, signal))
       }
-      for await (const piece of this.dispatch(call, run.childConfig, options, attempts)) output = piece
-      const winner = attempts.at(-1) as Attempt
+      for await (const piece of this.dispatch(call, run, options, attempts)) output = piece
       await run.end(output)
-      const { deploymentId, tier } = winner
+      const { deploymentId, tier } = attempts.at(-1) as Attempt
       return { output: output as Output, answeredBy: { deploymentId, tier }, attempts }
     } catch (error) {
       await run.fail(error)
@@ -102,42 +104,53 @@ export class FallbackChain<Input = unknown, Output = unknown> extends Runnable<
   }
 
   override async *_streamIterator(input: Input, options?: Partial<FallbackOptions>): AsyncGenerator<Output> {
-    const run = await this.startRun(input, options)
+    const { run, childOptions } = await this.open(input, options)
+    let ended = false
     let failure: unknown = new Error("the reader stopped reading")
+    let whole: unknown
     try {
-      const call = async function* ({ runnable }: Link<Input, Output>, signal: AbortSignal | undefined) {
-        yield* await runnable.stream(input, childOptions(runnable, run.childConfig, signal))
+      const call = async function* (link: Link<Input, Output>, signal: AbortSignal | undefined) {
+        yield* await link.runnable.stream(input, childOptions(link, signal))
       }
-      yield* this.dispatch(call, run.childConfig, options, [])
-      failure = undefined
+      for await (const piece of this.dispatch(call, run, options, [])) {
+        whole = whole === undefined ? piece : concat(whole as string, piece as string)
+        yield piece
+      }
+      ended = true
     } catch (error) {
       failure = error
       throw error
     } finally {
-      await (failure === undefined ? run.end(undefined) : run.fail(failure))
+      await (ended ? run.end(whole) : run.fail(failure))
     }
   }
 
-  private startRun(input: Input, options: Partial<FallbackOptions> | undefined) {
-    const [config] = this._separateRunnableConfigFromCallOptions(options)
-    return startChainRun({
-      config,
-      name: this.getName(),
-      serialized: () => this.toJSON(),
-      own: {},
-      inputs: { input },
+  /** Opens the chain's own run; the links get the caller's options, but never retry on their own: ours would multiply. */
+  private async open(input: Input, options: Partial<FallbackOptions> | undefined) {
+    const [config, { preferredTier: _, ...callOptions }] =
+      this._separateRunnableConfigFromCallOptions(options)
+    const serialized = () => this.toJSON()
+    const run = await startChainRun({ config, name: this.getName(), serialized, own: {}, inputs: { input } })
+    const childOptions = ({ runnable }: Link<Input, Output>, signal: AbortSignal | undefined) => ({
+      ...callOptions,
+      ...run.childConfig,
+      ...(signal && { signal }),
+      ...(isChatModel(runnable) && { maxRetries: 0 }),
     })
+    return { run, childOptions }
   }
 
   private dispatch(
     call: (link: Link<Input, Output>, signal: AbortSignal | undefined) => AsyncIterable<Output>,
-    { signal }: RunnableConfig,
+    { childConfig: { signal } }: ChainRun,
     options: Partial<FallbackOptions> | undefined,
     attempts: Attempt[],
   ): AsyncGenerator<Output, void, undefined> {
     return dispatch<Link<Input, Output>, Output>({
       candidates: startingAt(this.links, options?.preferredTier),
       call,
+      opens: (piece) => !isBaseMessage(piece) || hasContent({ message: piece as unknown as AIMessageChunk }),
+      isProvider: ({ runnable }) => isChatModel(runnable),
       signal,
       settings: this.settings,
       onAttempt: (attempt) => attempts.push(attempt),
@@ -166,7 +179,10 @@ function linksFrom<Input, Output>(
   throw new ConfigError(`links[${twice}].id`, `"${ids[twice]}" is there twice`, "give each link its own id")
 }
 
-function startingAt<L extends Target>(links: readonly L[], preferred: Tier | undefined): readonly L[] {
+function startingAt<L extends DispatchCandidate>(
+  links: readonly L[],
+  preferred: Tier | undefined,
+): readonly L[] {
   if (preferred === undefined) return links
   const start = links.findIndex(({ tier }) => tier === preferred)
   if (start !== -1) return [...links.slice(start), ...links.slice(0, start).reverse()]
@@ -178,11 +194,12 @@ function startingAt<L extends Target>(links: readonly L[], preferred: Tier | und
   )
 }
 
-/** A chat model's own retries would multiply with ours. */
-function childOptions(
-  runnable: unknown,
-  config: RunnableConfig,
-  signal: AbortSignal | undefined,
-): RunnableConfig {
-  return { ...config, ...(signal && { signal }), ...(isChatModel(runnable) && { maxRetries: 0 }) }
+function validCount(value: number, name: string): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  throw new ConfigError(name, `${value} is not a number of attempts`, "give a whole number, 0 or more")
+}
+
+function validMs(value: number, name: string): number {
+  if (value >= 0 && value < 2 ** 31) return value
+  throw new ConfigError(name, `${value} is not a duration`, "give milliseconds, 0 to 2^31 - 1")
 }

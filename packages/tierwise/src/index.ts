@@ -1,15 +1,26 @@
 export { type BudgetLimit, type MemoryBudgetOptions, memoryBudget } from "./budget/memory-budget.ts"
 export { ASSUMED_CONTEXT_WINDOW, MIN_OUTPUT_ROOM } from "./catalog/eligibility.ts"
-export { type FiveFactorOptions, fiveFactor } from "./complexity/five-factor.ts"
+export {
+  CAPABILITY_CRITICALITY,
+  COMPLEX_KEYWORDS,
+  type FiveFactorOptions,
+  fiveFactor,
+} from "./complexity/five-factor.ts"
 export { type Rule, type RuleConditions, type RulesOptions, rules } from "./complexity/rules.ts"
-export { difficultyLevel, type ThreeFactorOptions, threeFactor } from "./complexity/three-factor.ts"
+export {
+  difficultyLevel,
+  EASY_KEYWORDS,
+  HARD_KEYWORDS,
+  type ThreeFactorOptions,
+  threeFactor,
+} from "./complexity/three-factor.ts"
 export {
   ComplexityEstimator,
   type ComplexityEstimatorInput,
   type ComplexityEstimatorOptions,
   type ComplexityResult,
 } from "./complexity-estimator.ts"
-export { classifyFailure } from "./dispatch/classify-failure.ts"
+export { classifyFailure, type FailureContext } from "./dispatch/classify-failure.ts"
 export { FAILURE_HANDLING, type FailureHandling } from "./dispatch/failure-handling.ts"
 export type { FromEnvOptions } from "./env/options-from-env.ts"
 export {
@@ -31,7 +42,12 @@ export { DEFAULT_MEDIA_TOKENS, type MediaTokens, type QuoteInput } from "./prici
 export { DEFAULT_BASE_PRICE } from "./pricing/rates.ts"
 export { DEFAULT_TIERS } from "./route/resolve-options.ts"
 export type { DeploymentOptions, RouterOptions } from "./route/router-options.ts"
-export { type RouterCallOptions, RouterChatModel, type RouterChatModelFields } from "./router-chat-model.ts"
+export {
+  type RouterCallOptions,
+  RouterChatModel,
+  type RouterChatModelFields,
+  type StructuredSchema,
+} from "./router-chat-model.ts"
 export type {
   BudgetStatus,
   BudgetStore,
@@ -41,7 +57,15 @@ export type {
   ReserveOutcome,
   ReserveRequest,
 } from "./spec/budget.ts"
-export type { Candidate, Deployment, DeploymentProfile, Exclusion, Price } from "./spec/catalog.ts"
+export type {
+  Candidate,
+  Deployment,
+  DeploymentProfile,
+  Exclusion,
+  Price,
+  PublishedPrice,
+  TokenPrice,
+} from "./spec/catalog.ts"
 export type { ComplexityEstimate, Estimator, EstimatorInput } from "./spec/complexity.ts"
 export type { Attempt, FailureKind } from "./spec/dispatch.ts"
 export {

@@ -1,8 +1,10 @@
 import type { AIMessageChunk } from "@langchain/core/messages"
 import { classifyFailure } from "./dispatch/classify-failure.ts"
 import { dispatch } from "./dispatch/dispatch.ts"
-import type { Target } from "./dispatch/dispatch-options.ts"
-import { callModel, type Invocation, type Piece } from "./langchain/call-model.ts"
+import type { DispatchCandidate } from "./dispatch/dispatch-options.ts"
+import { withSignal } from "./dispatch/with-signal.ts"
+import { callModel, hasContent, type Invocation, type Piece } from "./langchain/call-model.ts"
+import { completionsPerCall } from "./langchain/limit-output.ts"
 import { checkRequest } from "./route/check-request.ts"
 import { holdMoney } from "./route/hold-money.ts"
 import { findCandidates, makePlan, type Planned } from "./route/make-plan.ts"
@@ -33,7 +35,7 @@ export interface Hall {
 }
 
 /** A candidate as dispatch knows it. */
-type Callee = Target & { readonly candidate: Candidate }
+type Callee = DispatchCandidate & { readonly candidate: Candidate }
 
 interface Walk {
   readonly request: RouteRequest
@@ -42,8 +44,6 @@ interface Walk {
   readonly planned: Planned
   readonly record: OpenRecord
   readonly streamed: boolean
-  /** Holds made so far; numbers their ids. */
-  holds: number
 }
 
 /** An answer in hand, and who gave it. */
@@ -109,7 +109,7 @@ async function startWalk(
 ): Promise<Walk> {
   checkRequest(request, parts.tiers)
   const snapshot = takeSnapshot(parts)
-  const planned = await makePlan(parts, request, snapshot)
+  const planned = await makePlan(parts, request, snapshot, invocation.config.signal)
   const id = parts.newId()
   const record = openRecord({
     id,
@@ -121,7 +121,7 @@ async function startWalk(
     now: parts.dispatch.now,
     tell: (event) => notify(parts.observers, event),
   })
-  return { request, invocation, snapshot, planned, record, streamed, holds: 0 }
+  return { request, invocation, snapshot, planned, record, streamed }
 }
 
 /** Asks the planned candidates; while the answer is rejected and there is a tier above, asks that one. */
@@ -134,7 +134,7 @@ async function climb(parts: RouterParts, walk: Walk): Promise<Served> {
     } catch (error) {
       // An answer in hand, even a poor one, beats an error; but nobody overrules an abort or an interrupt.
       if (inHand === undefined || !isFailure(error, walk)) throw error
-      walk.record.problem({ room: "validation", error: `the escalation failed: ${messageOf(error)}` })
+      walk.record.problem({ room: "dispatch", error: `the escalation failed: ${messageOf(error)}` })
       return inHand
     }
     const verdict = await judge(parts, walk, inHand)
@@ -178,7 +178,7 @@ function callInOrder(
   const money = budget && {
     budget,
     scopes: request.scopes ?? {},
-    nextId: () => `${record.id}/${walk.holds++}`,
+    signal: invocation.config.signal,
     onProblem: (error: unknown) => record.problem({ room: "budget", error: messageOf(error) }),
   }
   return dispatch<Callee, Piece>({
@@ -186,7 +186,15 @@ function callInOrder(
     signal: invocation.config.signal,
     settings: parts.dispatch,
     hold: money && (({ candidate }) => holdMoney(money, candidate)),
-    meter: ({ candidate }) => meterAnswer(planned.plan.features, parts.ratesOf(candidate.deployment)),
+    meter: ({ candidate: { deployment, quote, maxOutputTokens } }) =>
+      meterAnswer({
+        features: planned.plan.features,
+        rates: parts.ratesOf(deployment),
+        quote,
+        maxOutputTokens: maxOutputTokens * completionsPerCall(deployment.model),
+      }),
+    opens: hasContent,
+    isProvider: () => true,
     call: ({ candidate }, signal) => {
       const model = parts.limitOutput(candidate.deployment.model, candidate.maxOutputTokens)
       return callModel({ model, request, invocation: tagged(invocation, candidate), streamed, signal })
@@ -199,13 +207,18 @@ function callInOrder(
 
 async function judge(
   { validator }: RouterParts,
-  { record, request }: Walk,
+  { record, request, invocation }: Walk,
   { answer, by }: Served,
 ): Promise<Verdict> {
+  const { signal } = invocation.config
   let verdict: Verdict = { accepted: true }
   try {
-    verdict = await validator.validate(answer, request)
+    const judged = await withSignal(Promise.resolve(validator.validate(answer, request)), signal)
+    if (typeof (judged as Verdict | undefined)?.accepted !== "boolean")
+      throw new TypeError("it gave no verdict")
+    verdict = judged
   } catch (error) {
+    if (signal?.aborted) throw error
     record.problem({ room: "validation", error: `${validator.name}: ${messageOf(error)}` })
   }
   record.judged({ ...by, verdict })
@@ -229,8 +242,8 @@ function escalation(
 /** True for what an answer in hand may stand in for. */
 function isFailure(error: unknown, { invocation }: Walk): boolean {
   if (TierwiseError.isInstance(error)) return true
-  const fired = { callerAborted: invocation.config.signal?.aborted ?? false, timedOut: false }
-  const kind = classifyFailure(error, fired)
+  const callerAborted = invocation.config.signal?.aborted ?? false
+  const kind = classifyFailure(error, { callerAborted, timedOut: false, fromProvider: false })
   return kind !== "aborted" && kind !== "control-flow" && kind !== "defect"
 }
 
@@ -246,6 +259,6 @@ function tagged(invocation: Invocation, { deployment }: Candidate): Invocation {
   }
 }
 
-function targetOf({ candidate: { deployment } }: { candidate: Candidate }): Target {
+function targetOf({ candidate: { deployment } }: { candidate: Candidate }): DispatchCandidate {
   return { deploymentId: deployment.id, tier: deployment.tier }
 }

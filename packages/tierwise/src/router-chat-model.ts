@@ -1,5 +1,8 @@
 import type { Callbacks } from "@langchain/core/callbacks/manager"
-import type { BaseLanguageModelInput } from "@langchain/core/language_models/base"
+import type {
+  BaseLanguageModelInput,
+  StructuredOutputMethodOptions,
+} from "@langchain/core/language_models/base"
 import {
   BaseChatModel,
   type BaseChatModelCallOptions,
@@ -8,21 +11,18 @@ import {
 import type { AIMessage, AIMessageChunk, BaseMessage } from "@langchain/core/messages"
 import { OutputParserException } from "@langchain/core/output_parsers"
 import { ChatGenerationChunk, type ChatResult, type LLMResult } from "@langchain/core/outputs"
-import {
-  ensureConfig,
-  mergeConfigs,
-  type Runnable,
-  type RunnableConfig,
-  RunnableLambda,
-} from "@langchain/core/runnables"
+import { ensureConfig, type Runnable, type RunnableConfig, RunnableLambda } from "@langchain/core/runnables"
+import type { SerializableSchema } from "@langchain/core/utils/standard_schema"
+import type { ZodV3Like, ZodV4Like } from "@langchain/core/utils/types"
 import { type FromEnvOptions, optionsFromEnv } from "./env/options-from-env.ts"
 import type { Invocation, StructuredOutput } from "./langchain/call-model.ts"
 import { type ChainRun, startChainRun } from "./langchain/chain-run.ts"
-import { readCall } from "./langchain/read-call.ts"
+import { mergeOptions, readCall } from "./langchain/read-call.ts"
 import { metadataChunk, withReplyMetadata } from "./langchain/reply.ts"
 import { resolveOptions } from "./route/resolve-options.ts"
 import type { RouterOptions } from "./route/router-options.ts"
 import { createHall, type Hall, type Routed } from "./route.ts"
+import { InvalidRequestError } from "./spec/errors.ts"
 import type { Snapshot } from "./spec/policy.ts"
 import type { RouteHints, RouteRequest } from "./spec/request.ts"
 import type { Plan } from "./spec/telemetry.ts"
@@ -35,6 +35,8 @@ export interface RouterCallOptions extends BaseChatModelCallOptions, RouteHints 
   response_format?: unknown
   /** Strict tool calling and strict schemas, where the provider has them. */
   strict?: boolean | undefined
+  /** False: one tool call at a time, where the provider has the choice. */
+  parallel_tool_calls?: boolean | undefined
   /** Whatever else a deployment's package takes per call, e.g. `{ reasoning_effort: "low" }`. */
   providerOptions?: Readonly<Record<string, unknown>> | undefined
 }
@@ -45,6 +47,13 @@ export interface RouterChatModelFields extends RouterOptions {
   readonly metadata?: Record<string, unknown> | undefined
   readonly verbose?: boolean | undefined
 }
+
+/** A zod schema of either version, any other standard schema, or JSON Schema. */
+export type StructuredSchema<Output extends Record<string, unknown>> =
+  | SerializableSchema<Output>
+  | ZodV3Like<Output, unknown>
+  | ZodV4Like<Output, unknown>
+  | Record<string, unknown>
 
 interface Call {
   readonly request: RouteRequest
@@ -83,7 +92,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
 
   /** Builds a router from the environment and `.env`; see `docs/guide/configuration.md` for the variables. */
   static async fromEnv(options: FromEnvOptions = {}): Promise<RouterChatModel> {
-    return new RouterChatModel({ ...(await optionsFromEnv(options)), ...options.router })
+    return new RouterChatModel(await optionsFromEnv(options))
   }
 
   constructor(fields: RouterChatModelFields) {
@@ -103,7 +112,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     options: Partial<RouterCallOptions> & { readonly snapshot?: Snapshot | undefined } = {},
   ): Promise<Plan> {
     const { snapshot, ...rest } = options
-    const config = ensureConfig(mergeConfigs(this.defaultOptions, rest) as RouterCallOptions)
+    const config = ensureConfig(mergeOptions(this.defaultOptions, rest) as RouterCallOptions)
     const [{ configurable }, callOptions] = this._separateRunnableConfigFromCallOptions(config)
     const { request } = readCall(RouterChatModel.messagesOf(input), callOptions, configurable, undefined)
     return this.hall.plan(request, snapshot)
@@ -114,9 +123,10 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     input: BaseLanguageModelInput,
     options?: Partial<RouterCallOptions>,
   ): Promise<AIMessageChunk> {
-    const { answer, record } = await this.answer(input, options, undefined)
-    if (answer.parseError !== undefined) throw new OutputParserException(answer.parseError)
-    return withReplyMetadata(answer.message, record) as unknown as AIMessageChunk
+    return this.answer(input, options, undefined, ({ answer, record }) => {
+      if (answer.parseError !== undefined) throw new OutputParserException(answer.parseError)
+      return withReplyMetadata(answer.message, record) as unknown as AIMessageChunk
+    })
   }
 
   override async *_streamIterator(
@@ -147,7 +157,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
   /** A clone with these options; tags, metadata and callbacks are added to those it has. */
   override withConfig(config: Partial<RouterCallOptions>): RouterChatModel {
     const clone = Object.assign(Object.create(Object.getPrototypeOf(this)) as RouterChatModel, this)
-    clone.defaultOptions = mergeConfigs(this.defaultOptions, config) as Partial<RouterCallOptions>
+    clone.defaultOptions = mergeOptions(this.defaultOptions, config)
     return clone
   }
 
@@ -157,16 +167,35 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
    *
    * @throws OutputParserException if the strongest allowed tier breaks it too (not with `includeRaw`).
    */
-  // biome-ignore lint/suspicious/noExplicitAny: the signature LangChain declares
-  override withStructuredOutput(schema: any, config?: any): Runnable<BaseLanguageModelInput> {
-    const structured = { schema, config: (config ?? {}) as Record<string, unknown> }
-    return RunnableLambda.from(async (input: BaseLanguageModelInput, options?: RunnableConfig) => {
-      const { answer, record } = await this.answer(input, options as Partial<RouterCallOptions>, structured)
-      const raw = withReplyMetadata(answer.message, record)
-      if (structured.config["includeRaw"] === true) return { raw, parsed: answer.parsed ?? null }
-      if (answer.parsed !== undefined) return answer.parsed
-      throw new OutputParserException(answer.parseError ?? "the answer does not follow its schema", raw.text)
-    }).withConfig({ runName: "StructuredOutput" })
+  override withStructuredOutput<Output extends Record<string, unknown> = Record<string, unknown>>(
+    schema: StructuredSchema<Output>,
+    config?: StructuredOutputMethodOptions,
+  ): Runnable<BaseLanguageModelInput, Output>
+  override withStructuredOutput<Output extends Record<string, unknown> = Record<string, unknown>>(
+    schema: StructuredSchema<Output>,
+    config?: StructuredOutputMethodOptions<true>,
+  ): Runnable<BaseLanguageModelInput, { raw: BaseMessage; parsed: Output }>
+  override withStructuredOutput<Output extends Record<string, unknown>>(
+    schema: StructuredSchema<Output>,
+    config?: StructuredOutputMethodOptions<boolean>,
+  ): Runnable<BaseLanguageModelInput, Output | { raw: BaseMessage; parsed: Output }> {
+    if ((this.defaultOptions.tools?.length ?? 0) > 0) {
+      const fix = "ask for the schema on a router without tools, or pass responseFormat to the agent"
+      throw new InvalidRequestError("tools", "a schema cannot be asked for while tools are bound", fix)
+    }
+    const structured = { schema, config: { ...config } }
+    const includeRaw = config?.includeRaw === true
+    return RunnableLambda.from(async (input: BaseLanguageModelInput, options?: RunnableConfig) =>
+      this.answer(input, options as Partial<RouterCallOptions>, structured, ({ answer, record }) => {
+        const raw = withReplyMetadata(answer.message, record)
+        if (includeRaw) return { raw, parsed: (answer.parsed ?? null) as Output }
+        if (answer.parsed !== undefined) return answer.parsed as Output
+        throw new OutputParserException(
+          answer.parseError ?? "the answer does not follow its schema",
+          raw.text,
+        )
+      }),
+    ).withConfig({ runName: "StructuredOutput" })
   }
 
   /** Each conversation is one routed call. */
@@ -195,16 +224,18 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     }
   }
 
-  private async answer(
+  /** One answered call under a run of its own; `finish` makes of it what is returned, and may still refuse it. */
+  private async answer<T>(
     input: BaseLanguageModelInput,
     options: Partial<RouterCallOptions> | undefined,
     structured: StructuredOutput | undefined,
-  ): Promise<Routed> {
+    finish: (routed: Routed) => T,
+  ): Promise<T> {
     const { request, invocation, run } = await this.open(input, options, structured)
     try {
-      const routed = await this.hall.generate(request, invocation)
-      await run.end(routed.answer.message)
-      return routed
+      const finished = finish(await run.within(() => this.hall.generate(request, invocation)))
+      await run.end(finished)
+      return finished
     } catch (error) {
       await run.fail(error)
       throw error
@@ -217,7 +248,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     options: Partial<RouterCallOptions> | undefined,
     structured: StructuredOutput | undefined,
   ): Promise<Call> {
-    const merged = ensureConfig(mergeConfigs(this.defaultOptions, options) as RouterCallOptions)
+    const merged = ensureConfig(mergeOptions(this.defaultOptions, options) as RouterCallOptions)
     const [config, given] = this._separateRunnableConfigFromCallOptions(merged)
     const messages = RouterChatModel.messagesOf(input)
     const { request, callOptions } = readCall(messages, given, config.configurable, structured)

@@ -29,10 +29,11 @@ function check(
   request: RouteRequest,
   of: Partial<Deployment>,
   bounds = { floor: "light", ceiling: "heavy" },
+  mediaTokens = 0,
 ) {
   const { features } = readFeatures(request)
   const input = { deployments: [deployment(of)], features, request, tiers, defaultMaxOutputTokens: 4_096 }
-  const { eligible, excluded } = eligibility({ ...input, ...bounds })
+  const { eligible, excluded } = eligibility({ ...input, ...bounds, mediaTokens })
   return eligible[0]?.maxOutputTokens ?? excluded[0]?.because
 }
 
@@ -83,9 +84,28 @@ describe("eligibility", () => {
     expect(check(hello, { profile: { maxInputTokens: 1_000, maxOutputTokens: 300 } })).toBe(300)
   })
 
+  it("wants room for a short answer at least, to the last token", () => {
+    const { inputTokens } = readFeatures(hello).features
+    const windowFor = (output: number) => ({ maxInputTokens: inputTokens + output })
+    expect(check(hello, { profile: windowFor(256) })).toBe(256)
+    expect(check(hello, { profile: windowFor(255) })).toContain("256 out")
+    expect(check(hello, { maxOutputTokens: 100, profile: windowFor(100) })).toBe(100)
+    expect(check(hello, { maxOutputTokens: 100, profile: windowFor(99) })).toContain("100 out")
+    const exact = { ...windowFor(300), maxOutputTokens: 300 }
+    expect(check({ ...hello, maxOutputTokens: 300 }, { profile: exact })).toBe(300)
+  })
+
+  it("keeps room in the window for the media of the request", () => {
+    const all = { floor: "light", ceiling: "heavy" }
+    const { inputTokens } = readFeatures(hello).features
+    const profile = { maxInputTokens: inputTokens + 1_000 }
+    expect(check(hello, { profile }, all, 600)).toBe(400)
+    expect(check(hello, { profile }, all, 800)).toContain(`too small for ${inputTokens + 800} in`)
+  })
+
   it("assumes a small window where none is declared, and says so", () => {
     const long = { messages: [new HumanMessage("word ".repeat(ASSUMED_CONTEXT_WINDOW))] }
-    expect(check(long, {})).toContain("assumed: profile.maxInputTokens is not set")
+    expect(check(long, {})).toContain("8192 tokens (assumed: profile.maxInputTokens is not set)")
     expect(check(hello, {})).toBe(4_096)
   })
 
@@ -142,7 +162,13 @@ describe("eligibility", () => {
           maxOutputTokens: asked.want,
         }
         const { features } = readFeatures(given)
-        const bounds = { floor: "light", ceiling: "heavy", tiers, defaultMaxOutputTokens: 4_096 }
+        const bounds = {
+          floor: "light",
+          ceiling: "heavy",
+          tiers,
+          defaultMaxOutputTokens: 4_096,
+          mediaTokens: 0,
+        }
         const { eligible, excluded } = eligibility({ deployments, features, request: given, ...bounds })
         const listed = [...eligible.map((e) => e.deployment.id), ...excluded.map((e) => e.id)].sort()
         expect(listed).toEqual(deployments.map(({ id }) => id))

@@ -17,6 +17,8 @@ export interface EligibilityInput {
   readonly tiers: readonly Tier[]
   /** Output cap in tokens for requests that name none. */
   readonly defaultMaxOutputTokens: number
+  /** The most tokens the request's media may take of the window. */
+  readonly mediaTokens: number
 }
 
 /** A context window nobody declared is taken to be this small (tokens), so that large requests fail closed. */
@@ -95,10 +97,11 @@ function firstObstacle(deployment: Deployment, input: EligibilityInput): string 
  */
 function outputRoom(
   { profile, maxOutputTokens }: Deployment,
-  { features, request, defaultMaxOutputTokens }: EligibilityInput,
+  { features, request, defaultMaxOutputTokens, mediaTokens }: EligibilityInput,
 ): number | string {
   const window = profile.maxInputTokens ?? ASSUMED_CONTEXT_WINDOW
-  const room = window - features.inputTokens
+  const input = features.inputTokens + mediaTokens
+  const room = window - input
   const most = profile.maxOutputTokens ?? Number.POSITIVE_INFINITY
   const wanted = request.maxOutputTokens
   if (wanted !== undefined && wanted > most) return `writes at most ${most} tokens, ${wanted} are wanted`
@@ -107,7 +110,7 @@ function outputRoom(
   if (room < needed) {
     const declared =
       profile.maxInputTokens === undefined ? " (assumed: profile.maxInputTokens is not set)" : ""
-    return `context window of ${window} tokens${declared} is too small for ${features.inputTokens} in and ${needed} out`
+    return `context window of ${window} tokens${declared} is too small for ${input} in and ${needed} out`
   }
   return Math.min(cap, room)
 }

@@ -118,7 +118,7 @@ export const CAPABILITY_CRITICALITY: Readonly<Record<string, number>> = {
 
 /**
  * A score set by hand is never believed more than this: on public routing data (MMLU, GSM8K, MT-Bench, RouterArena)
- * estimators of this kind order prompts barely better than their length does.
+ * estimators of this kind order prompts no better than their length does.
  */
 const MOST_CONFIDENCE = 0.6
 

@@ -94,7 +94,7 @@ export function difficultyLevel(
 }
 
 /**
- * Hand-set scores order prompts barely better than their length does (measured on MMLU, GSM8K, MT-Bench and
+ * Hand-set scores order prompts no better than their length does (measured on MMLU, GSM8K, MT-Bench and
  * RouterArena), so they are believed at most this much; without any keyword, half as much.
  */
 const CONFIDENCE = { withKeywords: 0.6, without: 0.3 } as const

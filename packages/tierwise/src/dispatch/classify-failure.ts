@@ -1,9 +1,11 @@
 import type { FailureKind } from "../spec/dispatch.ts"
 
 /** Which of our signals had fired when the error came: two identical abort errors are told apart by it. */
-export interface FiredSignals {
+export interface FailureContext {
   readonly callerAborted: boolean
   readonly timedOut: boolean
+  /** The error came out of a provider's package: what looks like a defect there is an answer it did not understand. */
+  readonly fromProvider: boolean
 }
 
 type Shape = Record<string, unknown>
@@ -13,12 +15,19 @@ type Shape = Record<string, unknown>
  * provider's code and the network cause. An error that carries none of these is `unknown`: it came out of a
  * provider call, so another provider may do better. Never throws.
  */
-export function classifyFailure(error: unknown, fired: FiredSignals): FailureKind {
-  if (fired.callerAborted) return "aborted"
-  if (fired.timedOut) return "timeout"
+export function classifyFailure(error: unknown, context: FailureContext): FailureKind {
+  if (context.callerAborted) return "aborted"
+  if (context.timedOut) return "timeout"
   if (typeof error !== "object" || error === null) return "unknown"
   const shape = error as Shape
-  return byName(shape) ?? byCode(shape) ?? byStatus(shape) ?? byCause(shape) ?? "unknown"
+  const kind = byName(shape) ?? byCode(shape) ?? byStatus(shape) ?? byCause(shape, new Set()) ?? "unknown"
+  return context.fromProvider ? (SAID_BY_PROVIDER[kind] ?? kind) : kind
+}
+
+/** A body that is no JSON was cut or garbled; one of an unexpected form broke the package that reads it. */
+const SAID_BY_PROVIDER: Partial<Readonly<Record<FailureKind, FailureKind>>> = {
+  unparseable: "truncated",
+  defect: "unknown",
 }
 
 const BY_NAME: Readonly<Record<string, FailureKind>> = {
@@ -26,6 +35,7 @@ const BY_NAME: Readonly<Record<string, FailureKind>> = {
   APIConnectionTimeoutError: "timeout",
   APIConnectionError: "network",
   ContextOverflowError: "context-overflow",
+  TruncatedError: "truncated",
   SyntaxError: "unparseable",
   OutputParserException: "unparseable",
   ZodError: "unparseable",
@@ -42,9 +52,18 @@ const BY_NAME: Readonly<Record<string, FailureKind>> = {
 function byName(shape: Shape): FailureKind | undefined {
   if (shape["is_bubble_up"] === true) return "control-flow"
   const names = [shape["name"], (shape["constructor"] as { name?: unknown } | undefined)?.name]
-  const kind = names.map((name) => BY_NAME[String(name)]).find((found) => found !== undefined)
-  // fetch reports a refused connection as a TypeError with a cause: that is the network, not a defect.
-  return kind === "defect" && byCause(shape) !== undefined ? "network" : kind
+  const kind = names.map((name) => lookUp(BY_NAME, name)).find((found) => found !== undefined)
+  return kind === "defect" ? (byFetchError(shape) ?? kind) : kind
+}
+
+/** fetch reports the network's failures as TypeErrors, with the reason as their cause. */
+function byFetchError(shape: Shape): FailureKind | undefined {
+  if (shape["message"] === "terminated") return "truncated"
+  return shape["message"] === "fetch failed" || shape["cause"] instanceof Error ? "network" : undefined
+}
+
+function lookUp<T>(table: Readonly<Record<string, T>>, key: unknown): T | undefined {
+  return typeof key === "string" && Object.hasOwn(table, key) ? table[key] : undefined
 }
 
 const BY_CODE: Readonly<Record<string, FailureKind>> = {
@@ -75,11 +94,7 @@ const BY_CODE: Readonly<Record<string, FailureKind>> = {
 function byCode(shape: Shape): FailureKind | undefined {
   const body = (shape["error"] ?? {}) as Shape
   const codes = [shape["code"], shape["type"], body["code"], body["type"], shape["lc_error_code"]]
-  for (const code of codes) {
-    const kind = typeof code === "string" ? BY_CODE[code] : undefined
-    if (kind !== undefined) return kind
-  }
-  return undefined
+  return codes.map((code) => lookUp(BY_CODE, code)).find((kind) => kind !== undefined)
 }
 
 const BY_STATUS: Readonly<Record<number, FailureKind>> = {
@@ -104,10 +119,11 @@ function byStatus(shape: Shape): FailureKind | undefined {
   return BY_STATUS[status] ?? (status >= 500 ? "server-error" : status >= 400 ? "invalid-request" : undefined)
 }
 
-function byCause({ cause }: Shape): FailureKind | undefined {
-  if (typeof cause !== "object" || cause === null) return undefined
+function byCause({ cause }: Shape, seen: Set<unknown>): FailureKind | undefined {
+  if (typeof cause !== "object" || cause === null || seen.has(cause)) return undefined
+  seen.add(cause)
   const inner = cause as Shape
-  return byCode(inner) ?? byCause(inner)
+  return byCode(inner) ?? byCause(inner, seen)
 }
 
 /** Milliseconds the provider asked to wait, from LangChain's stamp or the Retry-After header; undefined if unsaid. */

@@ -6,15 +6,15 @@ import type { Usage } from "../spec/usage.ts"
 import type { Pause } from "./pause.ts"
 
 /** What can be called. */
-export interface Target {
+export interface DispatchCandidate {
   readonly deploymentId: string
   readonly tier: Tier
 }
 
-/** Counts what one try produced, piece by piece, so that a stream that breaks is not free. */
+/** Counts what one try produced, piece by piece, so that a stream that breaks is not free. Never throws. */
 export interface Meter<P> {
   see(piece: P): void
-  /** Usage and cost of what was seen. `mayBeBilled`: the call reached the provider and died without a report. */
+  /** Usage and cost of the try. `mayBeBilled`: the call reached the provider and died without a report. */
   read(ended: "answered" | "failed", mayBeBilled: boolean): { usage: Usage | undefined; cost: NanoUsd }
 }
 
@@ -28,11 +28,18 @@ export type HoldOutcome =
   | { readonly granted: true; readonly hold: Hold }
   | { readonly granted: false; readonly refusal: Refusal; readonly quote: Amount }
 
-export interface DispatchOptions<C extends Target, P> {
+export interface DispatchOptions<C extends DispatchCandidate, P> {
   /** In the order in which they are asked. */
   readonly candidates: readonly C[]
-  /** One try. A stream opens with its first piece; a plain call has one piece. */
+  /**
+   * One try; a plain call has one piece. What it throws at once, before it returns, is our own or the caller's doing;
+   * what its pieces throw comes from the other side.
+   */
   readonly call: (candidate: C, signal: AbortSignal | undefined) => AsyncIterable<P>
+  /** True for a piece that the reader has something of: the commit point. Default: any piece. */
+  readonly opens?: ((piece: P) => boolean) | undefined
+  /** True if the other side is a provider's package, whose odd errors are the provider's and not defects of ours. */
+  readonly isProvider?: ((candidate: C) => boolean) | undefined
   readonly hold?: ((candidate: C) => Promise<HoldOutcome>) | undefined
   readonly meter?: ((candidate: C) => Meter<P>) | undefined
   /** The caller's signal. */
@@ -49,7 +56,7 @@ export interface DispatchSettings {
   readonly maxRetries: number
   /** First pause, ms; it doubles with each retry, and a random share of it is waited (full jitter). */
   readonly retryBaseMs: number
-  /** Until the first piece, ms; undefined: no limit of ours. */
+  /** Until the piece that opens the answer, ms; undefined: no limit of ours. */
   readonly attemptTimeoutMs: number | undefined
   readonly now: () => number
   readonly random: () => number

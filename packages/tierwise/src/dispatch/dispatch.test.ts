@@ -1,13 +1,13 @@
-import { describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it, vi } from "vitest"
 import type { Attempt } from "../spec/dispatch.ts"
 import { BudgetExceededError, CandidatesExhaustedError } from "../spec/errors.ts"
 import { nanoUsd } from "../spec/money.ts"
 import { NO_USAGE } from "../spec/usage.ts"
 import { dispatch } from "./dispatch.ts"
-import type { DispatchOptions, DispatchSettings, HoldOutcome, Target } from "./dispatch-options.ts"
+import type { DispatchCandidate, DispatchOptions, DispatchSettings, HoldOutcome } from "./dispatch-options.ts"
 import { type Pause, pause } from "./pause.ts"
 
-const target = (deploymentId: string): Target => ({ deploymentId, tier: "light" })
+const target = (deploymentId: string): DispatchCandidate => ({ deploymentId, tier: "light" })
 const failing = (status: number, fields: object = {}) =>
   Object.assign(new Error(`status ${status}`), { status, ...fields })
 
@@ -18,12 +18,12 @@ type Script = Readonly<Record<string, readonly (Error | readonly (string | Error
 function world(
   script: Script,
   settings: Partial<DispatchSettings> = {},
-  extra: Partial<DispatchOptions<Target, string>> = {},
+  extra: Partial<DispatchOptions<DispatchCandidate, string>> = {},
 ) {
   const log: string[] = []
   const attempts: Attempt[] = []
   const tries = new Map<string, number>()
-  const options: DispatchOptions<Target, string> = {
+  const options: DispatchOptions<DispatchCandidate, string> = {
     candidates: Object.keys(script).map(target),
     async *call({ deploymentId }) {
       const nth = tries.get(deploymentId) ?? 0
@@ -78,6 +78,8 @@ function world(
 }
 
 describe("dispatch", () => {
+  afterEach(() => void vi.useRealTimers())
+
   it("yields the first candidate's pieces, holding its money before and settling it after", async () => {
     const { run, log, attempts } = world({ a: [["one", "two"]], b: [["never"]] })
     expect(await run()).toEqual(["one", "two"])
@@ -101,6 +103,17 @@ describe("dispatch", () => {
     expect(log).toEqual(["hold a", "call a", "pause 100", "call a", "pause 200", "call a", "settle a 1"])
   })
 
+  it("waits a random share of the pause, and never longer than five seconds", async () => {
+    const failures = [failing(500), failing(500), failing(500), failing(500), ["ok"]]
+    const pauses = async (random: () => number) => {
+      const { run, log } = world({ a: failures }, { maxRetries: 4, retryBaseMs: 1_000, random })
+      await run()
+      return log.filter((line) => line.startsWith("pause"))
+    }
+    expect(await pauses(() => 1)).toEqual(["pause 1000", "pause 2000", "pause 4000", "pause 5000"])
+    expect(await pauses(() => 0.5)).toEqual(["pause 500", "pause 1000", "pause 2000", "pause 2500"])
+  })
+
   it("retries up to three times if told so [C3.retry-3]", async () => {
     const { run, log } = world({ a: [failing(500), failing(500), failing(500), ["ok"]] }, { maxRetries: 3 })
     expect(await run()).toEqual(["ok"])
@@ -119,6 +132,13 @@ describe("dispatch", () => {
     expect(short.log).toContain("pause 1000")
     const long = world({ a: [failing(429, { retryAfterMs: 60_000 }), ["ok"]] })
     await expect(long.run()).rejects.toThrow(CandidatesExhaustedError)
+  })
+
+  it("waits for a candidate that is the last by maxFallbackAttempts, whoever stands behind it", async () => {
+    const limited = failing(429, { retryAfterMs: 10 })
+    const { run, log } = world({ a: [limited, ["ok"]], b: [["never"]] }, { maxFallbackAttempts: 0 })
+    expect(await run()).toEqual(["ok"])
+    expect(log).toEqual(["hold a", "call a", "pause 10", "call a", "settle a 1"])
   })
 
   it("asks at most maxFallbackAttempts others [A1.max-fallback-attempts]", async () => {
@@ -146,12 +166,116 @@ describe("dispatch", () => {
     expect(log).toEqual(["hold a", "call a", "release a"])
   })
 
+  it.each([
+    ["a gateway's time-out", failing(504), "settle a 0"],
+    ["an answer that was filtered away", failing(400, { code: "content_filter" }), "release a"],
+    ["a rejected key", failing(401), "release a"],
+    ["an empty account", failing(402), "release a"],
+    ["a model that is not there", failing(404), "release a"],
+    ["a context that is full", failing(400, { code: "context_length_exceeded" }), "release a"],
+    ["an error of no known shape", new Error("hm"), "release a"],
+  ])(
+    "asks the next one at once after %s, and closes the hold as the provider bills it",
+    async (_, error, close) => {
+      const { run, log } = world({ a: [error], b: [["ok"]] })
+      expect(await run()).toEqual(["ok"])
+      expect(log).toEqual(["hold a", "call a", close, "hold b", "call b", "settle b 1"])
+    },
+  )
+
+  it.each([
+    ["overloaded", failing(503)],
+    ["a server error", failing(500)],
+    ["the network", Object.assign(new Error("reset"), { code: "ECONNRESET" })],
+  ])("asks the next one when retries did not heal %s", async (_, error) => {
+    const { run, log } = world({ a: [error, error], b: [["ok"]] }, { maxRetries: 1 })
+    expect(await run()).toEqual(["ok"])
+    expect(log.slice(0, 5)).toEqual(["hold a", "call a", "pause 100", "call a", "release a"])
+  })
+
+  it("settles an answer that does not parse: it was billed, and nobody else would be asked for less", async () => {
+    const unparseable = new SyntaxError("Unexpected token")
+    const { run, log } = world({ a: [unparseable], b: [["never"]] })
+    await expect(run()).rejects.toBe(unparseable)
+    expect(log).toEqual(["hold a", "call a", "settle a 0"])
+  })
+
+  it("is over only when the hold is closed", async () => {
+    let closed = false
+    const settle = async () => {
+      await pause(5, undefined)
+      closed = true
+    }
+    const hold = async (): Promise<HoldOutcome> => ({ granted: true, hold: { settle, release: settle } })
+    await world({ a: [["ok"]] }, {}, { hold }).run()
+    expect(closed).toBe(true)
+  })
+
+  it("tells when a try began, how long it took, and how long its first piece", async () => {
+    let now = 1_000
+    const call = async function* ({ deploymentId }: DispatchCandidate) {
+      now += 30
+      if (deploymentId === "a") throw failing(401)
+      yield "one"
+      now += 20
+      yield "two"
+    }
+    const { run, attempts } = world({ a: [], b: [] }, { now: () => now }, { call })
+    await run()
+    expect(attempts).toMatchObject([
+      { startedAt: 1_000, durationMs: 30 },
+      { startedAt: 1_030, durationMs: 50, firstPieceMs: 30 },
+    ])
+  })
+
   it("never continues with another candidate once the reader has seen a piece, and bills what was seen", async () => {
     const broken = failing(500)
     const { run, log, attempts } = world({ a: [["one", broken]], b: [["other"]] })
     await expect(run()).rejects.toBe(broken)
     expect(log).toEqual(["hold a", "call a", "settle a 1"])
     expect(attempts).toMatchObject([{ outcome: "failed", failure: "server-error", cost: 1 }])
+  })
+
+  it("commits to a candidate only with the first piece that has something in it", async () => {
+    const opens = (piece: string) => piece !== ""
+    const { run, log } = world({ a: [["", failing(401)]], b: [["", "", "one", ""]] }, {}, { opens })
+    expect(await run()).toEqual(["", "", "one", ""])
+    expect(log).toEqual(["hold a", "call a", "release a", "hold b", "call b", "settle b 4"])
+  })
+
+  it("gives an answer that is empty from end to end, for the validators to judge", async () => {
+    const { run, attempts } = world({ a: [["", ""]], b: [["never"]] }, {}, { opens: () => false })
+    expect(await run()).toEqual(["", ""])
+    expect(attempts).toMatchObject([{ deploymentId: "a", outcome: "answered" }])
+  })
+
+  it("limits the time until the answer opens, not until its first empty piece", async () => {
+    const call = async function* ({ deploymentId }: DispatchCandidate) {
+      yield ""
+      if (deploymentId === "a") await new Promise(() => {})
+      yield "ok"
+    }
+    const opens = (piece: string) => piece !== ""
+    const { run, attempts } = world({ a: [], b: [] }, { attemptTimeoutMs: 20 }, { call, opens })
+    expect(await run()).toEqual(["", "ok"])
+    expect(attempts[0]).toMatchObject({ failure: "timeout" })
+  })
+
+  it("asks the next one when an answer ends before it began, and settles it as maybe billed", async () => {
+    const { run, log, attempts } = world({ a: [[]], b: [["ok"]] })
+    expect(await run()).toEqual(["ok"])
+    expect(attempts[0]).toMatchObject({ outcome: "failed", failure: "truncated" })
+    expect(log.slice(0, 3)).toEqual(["hold a", "call a", "settle a 0"])
+  })
+
+  it("takes a defect inside a provider's package for its failure, and one of our own for what it is", async () => {
+    const odd = new TypeError("x is undefined")
+    const isProvider = () => true
+    expect(await world({ a: [odd], b: [["ok"]] }, {}, { isProvider }).run()).toEqual(["ok"])
+    const call = () => {
+      throw odd
+    }
+    await expect(world({ a: [], b: [] }, {}, { isProvider, call }).run()).rejects.toBe(odd)
   })
 
   it("settles what was made for a reader who walks away, and closes the model's stream", async () => {
@@ -182,10 +306,27 @@ describe("dispatch", () => {
     } as const
     const refused: HoldOutcome = { granted: false, refusal, quote: { money: nanoUsd(9), tokens: 1 } }
     const granted: HoldOutcome = { granted: true, hold: { settle: async () => {}, release: async () => {} } }
-    const hold = async ({ deploymentId }: Target) => (deploymentId === "a" ? refused : granted)
+    const hold = async ({ deploymentId }: DispatchCandidate) => (deploymentId === "a" ? refused : granted)
     const { run, attempts } = world({ a: [["dear"]], b: [["cheap"]] }, {}, { hold })
     expect(await run()).toEqual(["cheap"])
     expect(attempts[0]).toMatchObject({ outcome: "skipped", because: "unaffordable" })
+  })
+
+  it("tells of the failure, not of the budget, when one was called and another refused", async () => {
+    const refusal = {
+      scope: "tenant:a",
+      window: "day",
+      unit: "NanoUsd",
+      limit: 5,
+      remaining: 1,
+      resetsAt: 0,
+    } as const
+    const refused: HoldOutcome = { granted: false, refusal, quote: { money: nanoUsd(9), tokens: 1 } }
+    const granted: HoldOutcome = { granted: true, hold: { settle: async () => {}, release: async () => {} } }
+    const hold = async ({ deploymentId }: DispatchCandidate) => (deploymentId === "a" ? granted : refused)
+    const { run, attempts } = world({ a: [failing(401)], b: [["dear"]] }, {}, { hold })
+    await expect(run()).rejects.toThrow(CandidatesExhaustedError)
+    expect(attempts.map(({ outcome }) => outcome)).toEqual(["failed", "skipped"])
   })
 
   it("throws the cheapest refusal, and calls nobody, when the budget refuses all", async () => {
@@ -197,7 +338,7 @@ describe("dispatch", () => {
       remaining: 1,
       resetsAt: 0,
     } as const
-    const hold = async ({ deploymentId }: Target): Promise<HoldOutcome> => ({
+    const hold = async ({ deploymentId }: DispatchCandidate): Promise<HoldOutcome> => ({
       granted: false,
       refusal,
       quote: { money: nanoUsd(deploymentId === "a" ? 9 : 7), tokens: 1 },
@@ -210,13 +351,51 @@ describe("dispatch", () => {
   })
 
   it("falls back when a model gives no first piece in time, and settles the silent call as maybe billed", async () => {
-    const call = async function* ({ deploymentId }: Target) {
+    const call = async function* ({ deploymentId }: DispatchCandidate) {
       if (deploymentId === "a") await new Promise(() => {})
       yield "ok"
     }
-    const { run, attempts } = world({ a: [], b: [] }, { attemptTimeoutMs: 20, now: Date.now }, { call })
+    const settings = { attemptTimeoutMs: 20, now: Date.now }
+    const { signal } = new AbortController()
+    const { run, attempts, log } = world({ a: [], b: [] }, settings, { call, signal })
     expect(await run()).toEqual(["ok"])
     expect(attempts[0]).toMatchObject({ outcome: "failed", failure: "timeout" })
+    expect(log).toEqual(["hold a", "settle a 0", "hold b", "settle b 1"])
+  })
+
+  it("stops a model that is too slow, and knows its own time-out whatever the model throws then", async () => {
+    const stopped = new DOMException("stopped", "AbortError")
+    const call = (
+      { deploymentId }: DispatchCandidate,
+      signal: AbortSignal | undefined,
+    ): AsyncIterable<string> => {
+      const waiting = new Promise<never>((_, reject) =>
+        signal?.addEventListener("abort", () => reject(stopped)),
+      )
+      const answer = (async function* () {
+        yield "ok"
+      })()
+      return { [Symbol.asyncIterator]: () => (deploymentId === "a" ? { next: () => waiting } : answer) }
+    }
+    const { run, attempts } = world({ a: [], b: [] }, { attemptTimeoutMs: 10 }, { call })
+    expect(await run()).toEqual(["ok"])
+    expect(attempts[0]).toMatchObject({ failure: "timeout", error: "stopped" })
+  })
+
+  it("leaves no timer behind, whoever answered", async () => {
+    vi.useFakeTimers()
+    const { run } = world({ a: [failing(401)], b: [["ok"]] }, { attemptTimeoutMs: 60_000 })
+    await run()
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it("books an answer once, also when the listener that is told of it throws", async () => {
+    const onAttempt = () => {
+      throw new Error("listener")
+    }
+    const { run, log } = world({ a: [["ok"]], b: [["never"]] }, {}, { onAttempt })
+    await expect(run()).rejects.toThrow("listener")
+    expect(log).toEqual(["hold a", "call a", "settle a 1"])
   })
 
   it("lets a stream that has begun take its time", async () => {
@@ -229,29 +408,44 @@ describe("dispatch", () => {
     expect(await run()).toEqual(["one", "two"])
   })
 
-  it("rethrows the caller's abort untouched, at once, from a model that ignores its signal", async () => {
-    const abort = new AbortController()
-    const reason = new Error("enough")
-    const call = async function* () {
-      await new Promise(() => {})
-      yield "never"
-    }
-    const { run, attempts } = world({ a: [], b: [] }, {}, { call, signal: abort.signal })
-    const running = run()
-    abort.abort(reason)
-    await expect(running).rejects.toBe(reason)
-    expect(attempts).toMatchObject([{ deploymentId: "a", failure: "aborted" }])
-  })
+  it.each([
+    ["without a time-out of ours", undefined],
+    ["beside a time-out of ours", 60_000],
+  ])(
+    "rethrows the caller's abort untouched, at once, from a model that ignores its signal, %s",
+    async (_, attemptTimeoutMs) => {
+      const abort = new AbortController()
+      const reason = new Error("enough")
+      const call = async function* () {
+        await new Promise(() => {})
+        yield "never"
+      }
+      const { run, attempts, log } = world(
+        { a: [], b: [] },
+        { attemptTimeoutMs },
+        { call, signal: abort.signal },
+      )
+      const running = run()
+      await pause(0, undefined)
+      abort.abort(reason)
+      await expect(running).rejects.toBe(reason)
+      expect(attempts).toMatchObject([{ deploymentId: "a", failure: "aborted" }])
+      expect(log).toEqual(["hold a", "settle a 0"])
+    },
+  )
 
   it("stops waiting for a retry the moment the caller aborts, and gives the money back", async () => {
     const abort = new AbortController()
+    const given: unknown[] = []
     const aborting: Pause = (ms, signal) => {
+      given.push(signal)
       setTimeout(() => abort.abort(new Error("enough")), 1)
       return pause(ms, signal)
     }
     const settings = { retryBaseMs: 60_000, pause: aborting }
     const { run, log } = world({ a: [failing(503), ["late"]] }, settings, { signal: abort.signal })
     await expect(run()).rejects.toThrow("enough")
+    expect(given).toEqual([abort.signal])
     expect(log).toEqual(["hold a", "call a", "release a"])
   })
 

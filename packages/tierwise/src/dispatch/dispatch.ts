@@ -2,19 +2,19 @@ import type { Refusal } from "../spec/budget.ts"
 import type { Attempt } from "../spec/dispatch.ts"
 import { BudgetExceededError, CandidatesExhaustedError } from "../spec/errors.ts"
 import type { Amount } from "../spec/money.ts"
-import type { DispatchOptions, Hold, Target } from "./dispatch-options.ts"
+import type { DispatchCandidate, DispatchOptions, Hold } from "./dispatch-options.ts"
 import { FAILURE_HANDLING } from "./failure-handling.ts"
 import { ANSWERED, attemptBase, tryCandidate } from "./try-candidate.ts"
 
 /**
  * Calls the candidates in order until one opens, and yields its pieces. Each candidate's money is held before it is
  * called and closed on every way out: answered, failed, aborted, or a reader who walks away. A failure is classified
- * once and the table says what follows; after the first piece (the commit point) there is no fallback.
+ * once and the table says what follows; after the first piece that the reader has something of (the commit point) there is no fallback.
  *
  * @throws BudgetExceededError if every candidate was refused; CandidatesExhaustedError if those that were called all
  * failed; the provider's own error, untouched, where the table knows no fallback.
  */
-export async function* dispatch<C extends Target, P>(
+export async function* dispatch<C extends DispatchCandidate, P>(
   options: DispatchOptions<C, P>,
 ): AsyncGenerator<P, void, undefined> {
   const { candidates, settings } = options

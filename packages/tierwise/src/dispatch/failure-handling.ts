@@ -26,7 +26,7 @@ export const FAILURE_HANDLING: Readonly<Record<FailureKind, FailureHandling>> = 
   "context-overflow": nextPlease,
   authentication: nextPlease,
   "not-found": nextPlease,
-  "content-filtered": { ...nextPlease, mayBeBilled: true },
+  "content-filtered": nextPlease,
   unparseable: { ...stopHere, mayBeBilled: true },
   "invalid-request": stopHere,
   aborted: { ...stopHere, mayBeBilled: true },

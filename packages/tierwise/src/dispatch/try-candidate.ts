@@ -3,7 +3,7 @@ import { messageOf } from "../spec/errors.ts"
 import { type NanoUsd, ZERO_USD } from "../spec/money.ts"
 import { addUsage, NO_USAGE, type Usage } from "../spec/usage.ts"
 import { classifyFailure, retryAfterMs } from "./classify-failure.ts"
-import type { DispatchOptions, DispatchSettings, Hold, Target } from "./dispatch-options.ts"
+import type { DispatchCandidate, DispatchOptions, DispatchSettings, Hold } from "./dispatch-options.ts"
 import { FAILURE_HANDLING } from "./failure-handling.ts"
 import { withSignal } from "./with-signal.ts"
 
@@ -15,7 +15,7 @@ export const ANSWERED = "answered"
 export type Ended = typeof ANSWERED | { readonly failure: FailureKind; readonly error: unknown }
 
 /** All tries at one candidate, under one hold. */
-export async function* tryCandidate<C extends Target, P>(
+export async function* tryCandidate<C extends DispatchCandidate, P>(
   options: DispatchOptions<C, P>,
   candidate: C,
   hold: Hold,
@@ -30,41 +30,55 @@ export async function* tryCandidate<C extends Target, P>(
       const startedAt = now()
       const meter = options.meter?.(candidate)
       const tried = newTry(options, candidate)
-      let firstPieceAt: number | undefined
+      let openedAt: number | undefined
       let finished = false
       const fail = (failure: FailureKind, error: unknown) => {
         finished = true
-        const billed = firstPieceAt !== undefined || (tried.called() && FAILURE_HANDLING[failure].mayBeBilled)
-        const { usage, cost } = meter?.read("failed", billed) ?? NOTHING_READ
+        const mayBeBilled = openedAt !== undefined || FAILURE_HANDLING[failure].mayBeBilled
+        const { usage, cost } = meter?.read("failed", tried.wasSent() && mayBeBilled) ?? NOTHING_READ
         if (usage !== undefined) account.add(usage, cost)
         const base = attemptBase(candidate, startedAt, now() - startedAt)
         report({ ...base, outcome: "failed", failure, error: messageOf(error), cost, usage })
+        return usage !== undefined
       }
       options.onStart?.(candidate)
       try {
+        let unopened: P[] = []
         for (let next = await tried.next(); !next.done; next = await tried.next()) {
-          firstPieceAt ??= now()
-          meter?.see(next.value)
-          yield next.value
+          const piece = next.value
+          meter?.see(piece)
+          if (openedAt === undefined && options.opens?.(piece) === false) {
+            unopened.push(piece)
+            continue
+          }
+          openedAt ??= tried.open()
+          for (const held of unopened) yield held
+          unopened = []
+          yield piece
         }
-        finished = true
+        if (openedAt === undefined && unopened.length === 0) throw endedSilently()
         const endedAt = now()
         const { usage, cost } = meter?.read("answered", false) ?? NOTHING_READ
         account.add(usage, cost)
+        finished = true
         report({
           ...attemptBase(candidate, startedAt, endedAt - startedAt),
           outcome: "answered",
           usage: usage ?? NO_USAGE,
           cost,
-          firstPieceMs: (firstPieceAt ?? endedAt) - startedAt,
+          firstPieceMs: (openedAt ?? endedAt) - startedAt,
         })
+        // An answer of empty pieces only is an answer all the same: the validators will say what it is worth.
+        for (const held of unopened) yield held
         return ANSWERED
       } catch (error) {
+        if (finished) throw error
         const failure = classifyFailure(error, tried.fired())
-        fail(failure, error)
+        const billed = fail(failure, error)
         // Past the commit point the reader has seen words of this candidate: nobody else may continue them unmarked.
-        if (firstPieceAt !== undefined) throw error
-        const wait = retryPause(FAILURE_HANDLING[failure].retry, error, retry, isLast, settings)
+        if (openedAt !== undefined) throw error
+        // A try that may have been billed has used up its hold: another one needs another hold.
+        const wait = billed ? undefined : retryPause(failure, error, retry, isLast, settings)
         if (wait === undefined) return { failure, error }
         await settings.pause(wait, signal)
       } finally {
@@ -78,9 +92,10 @@ export async function* tryCandidate<C extends Target, P>(
   }
 }
 
-/** One call with its own time-out until the first piece. */
-function newTry<C extends Target, P>({ call, signal, settings }: DispatchOptions<C, P>, candidate: C) {
-  const { attemptTimeoutMs } = settings
+/** One call with its own time-out until the answer opens. */
+function newTry<C extends DispatchCandidate, P>(options: DispatchOptions<C, P>, candidate: C) {
+  const { call, signal, settings, isProvider } = options
+  const { attemptTimeoutMs, now } = settings
   const timeout = attemptTimeoutMs === undefined ? undefined : new AbortController()
   const timer = timeout && setTimeout(() => timeout.abort(timeoutError(attemptTimeoutMs)), attemptTimeoutMs)
   const both = timeout && signal ? AbortSignal.any([signal, timeout.signal]) : (timeout?.signal ?? signal)
@@ -89,13 +104,20 @@ function newTry<C extends Target, P>({ call, signal, settings }: DispatchOptions
     async next(): Promise<IteratorResult<P>> {
       both?.throwIfAborted()
       pieces ??= call(candidate, both)[Symbol.asyncIterator]()
-      const next = await withSignal(pieces.next(), both)
-      clearTimeout(timer)
-      return next
+      return withSignal(pieces.next(), both)
     },
-    fired: () => ({ callerAborted: signal?.aborted ?? false, timedOut: timeout?.signal.aborted ?? false }),
+    /** The answer has begun, and may take its time from here on. */
+    open(): number {
+      clearTimeout(timer)
+      return now()
+    },
+    fired: () => ({
+      callerAborted: signal?.aborted ?? false,
+      timedOut: timeout?.signal.aborted ?? false,
+      fromProvider: pieces !== undefined && isProvider?.(candidate) === true,
+    }),
     /** False while nothing has left this process: then nobody can bill it. */
-    called: () => pieces !== undefined,
+    wasSent: () => pieces !== undefined,
     close(): void {
       clearTimeout(timer)
       // A generator that is busy answers `return` only when it is done: the signal ends it, nobody waits for it.
@@ -105,32 +127,34 @@ function newTry<C extends Target, P>({ call, signal, settings }: DispatchOptions
 }
 
 function timeoutError(ms: number | undefined): Error {
-  return Object.assign(new Error(`no first piece after ${ms} ms`), { name: "TimeoutError" })
+  return Object.assign(new Error(`no answer began within ${ms} ms`), { name: "TimeoutError" })
+}
+
+function endedSilently(): Error {
+  return Object.assign(new Error("the answer ended before it began"), { name: "TruncatedError" })
 }
 
 /** Sums what the tries of one candidate cost, and closes the hold once. */
 function newAccount(hold: Hold) {
   let total: { usage: Usage | undefined; cost: NanoUsd } | undefined
-  const add = (usage: Usage | undefined, cost: NanoUsd) => {
-    total =
-      total === undefined
-        ? { usage, cost }
-        : { usage: addUsage(total.usage, usage), cost: (total.cost + cost) as NanoUsd }
-  }
   return {
-    add,
+    add(usage: Usage | undefined, cost: NanoUsd): void {
+      const before = total ?? NOTHING_READ
+      total = { usage: addUsage(before.usage, usage), cost: (before.cost + cost) as NanoUsd }
+    },
     close: () => (total === undefined ? hold.release() : hold.settle(total)),
   }
 }
 
 /** How long to wait before the same candidate is tried again; undefined: not at all. */
 function retryPause(
-  retry: "backoff" | "if-last" | "never",
+  failure: FailureKind,
   error: unknown,
   retriesSoFar: number,
   isLast: boolean,
   { maxRetries, retryBaseMs, random, now }: DispatchSettings,
 ): number | undefined {
+  const { retry } = FAILURE_HANDLING[failure]
   if (retry === "never" || retriesSoFar >= maxRetries || (retry === "if-last" && !isLast)) return undefined
   const asked = retryAfterMs(error, now())
   if (asked !== undefined) return asked <= MAX_RETRY_PAUSE_MS ? asked : undefined
@@ -140,11 +164,14 @@ function retryPause(
 type AttemptBase = Pick<Attempt, "deploymentId" | "tier" | "startedAt" | "durationMs">
 
 export function attemptBase(
-  { deploymentId, tier }: Target,
+  { deploymentId, tier }: DispatchCandidate,
   startedAt: number,
   durationMs: number,
 ): AttemptBase {
   return { deploymentId, tier, startedAt, durationMs }
 }
 
-const NOTHING_READ = { usage: undefined, cost: ZERO_USD }
+const NOTHING_READ: { readonly usage: Usage | undefined; readonly cost: NanoUsd } = {
+  usage: undefined,
+  cost: ZERO_USD,
+}

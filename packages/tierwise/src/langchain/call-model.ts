@@ -1,7 +1,7 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
-import { AIMessage, type AIMessageChunk, type BaseMessage } from "@langchain/core/messages"
+import { AIMessage, type AIMessageChunk, type BaseMessage, convertToChunk } from "@langchain/core/messages"
 import type { RunnableConfig } from "@langchain/core/runnables"
-import { isInteropZodError } from "@langchain/core/utils/types"
+import { isInteropZodError, isInteropZodSchema } from "@langchain/core/utils/types"
 import { ConfigError } from "../spec/errors.ts"
 import type { RouteRequest } from "../spec/request.ts"
 import type { Answer } from "../spec/validation.ts"
@@ -40,44 +40,85 @@ interface Callable {
 /**
  * Calls a deployment's model in its own provider's form: tools are bound only now that the provider is known, and the
  * schema goes through the model's own `withStructuredOutput`. Retries are the router's, so the package does none.
+ *
+ * What is wrong with tools or schema is thrown at once; what the returned pieces throw comes from the provider.
  */
-export async function* callModel(call: ModelCall): AsyncGenerator<Piece, void, undefined> {
-  const { request, invocation, streamed, signal } = call
+export function callModel(call: ModelCall): AsyncGenerator<Piece, void, undefined> {
+  const { model, request, invocation, streamed, signal } = call
   const messages = [...request.messages]
-  const { tool_choice, strict, ...callOptions } = invocation.callOptions
-  const options = { ...callOptions, ...invocation.config, maxRetries: 0, ...(signal && { signal }) }
+  const options = {
+    ...invocation.callOptions,
+    ...invocation.config,
+    maxRetries: 0,
+    ...(signal && { signal }),
+  }
   if (invocation.structured !== undefined) {
     const { schema, config } = invocation.structured
-    const model = call.model.withStructuredOutput(schema as never, { ...config, includeRaw: true })
-    yield await parsedOrNot(async () => {
-      const { raw, parsed } = (await model.invoke(messages, options)) as { raw: AIMessage; parsed: unknown }
-      if (parsed !== null && parsed !== undefined) return { message: raw, parsed }
+    const structured = model.withStructuredOutput(schema as never, { ...config, includeRaw: true })
+    const conforms = isInteropZodSchema(schema)
+    return onePiece(async () => {
+      const { raw, parsed } = (await structured.invoke(messages, options)) as {
+        raw: AIMessage
+        parsed: unknown
+      }
+      if (parsed !== null && parsed !== undefined) return { message: raw, parsed, conforms }
       return { message: raw, parseError: "the answer does not follow its schema" }
-    })
-    return
+    }, true)
   }
-  const choice = {
-    ...(tool_choice !== undefined && { tool_choice }),
-    ...(strict !== undefined && { strict }),
+  if (request.tools === undefined || request.tools.length === 0) {
+    return pieces(model, messages, options, streamed, request.responseFormat !== undefined)
   }
-  const model = withTools(call, choice)
-  if (streamed) {
-    for await (const message of await model.stream(messages, options)) yield { message }
-  } else {
-    const answer = async () => ({ message: await model.invoke(messages, options) })
-    // Without a schema, JSON that does not parse is the provider's own: a broken body, not a poor answer.
-    yield await (request.responseFormat === undefined ? answer() : parsedOrNot(answer))
+  const { tool_choice, strict, ...rest } = options as Record<string, unknown>
+  const bound = withTools(model, request.tools, tool_choice, strict)
+  return pieces(bound, messages, rest, streamed, request.responseFormat !== undefined)
+}
+
+/** True for a piece that the reader has something of; OpenAI's streams open with an empty one that only has a role. */
+export function hasContent({ message, parseError }: Piece): boolean {
+  if (parseError !== undefined || message.content.length > 0) return true
+  const { tool_call_chunks: chunks } = message as { tool_call_chunks?: readonly unknown[] }
+  return (chunks ?? message.tool_calls ?? []).length > 0 || Object.keys(message.additional_kwargs).length > 0
+}
+
+function pieces(
+  model: Callable,
+  messages: BaseMessage[],
+  options: Record<string, unknown>,
+  streamed: boolean,
+  wantsSchema: boolean,
+): AsyncGenerator<Piece, void, undefined> {
+  if (streamed) return chunks(model, messages, options)
+  return onePiece(async () => ({ message: await model.invoke(messages, options) }), wantsSchema)
+}
+
+async function* chunks(model: Callable, messages: BaseMessage[], options: Record<string, unknown>) {
+  for await (const message of await model.stream(messages, options)) {
+    // A model that does not stream yields its whole message, which cannot be joined with chunks.
+    yield { message: "concat" in message ? message : (convertToChunk(message) as AIMessageChunk) }
   }
 }
 
+async function* onePiece(call: () => Promise<Piece>, wantsSchema: boolean) {
+  // Without a schema, JSON that does not parse is the provider's own: a broken body, not a poor answer.
+  yield await (wantsSchema ? parsedOrNot(call) : call())
+}
+
 /** An empty list is never sent: OpenAI-compatible servers refuse it. */
-function withTools({ model, request }: ModelCall, kwargs: Record<string, unknown>): Callable {
-  if (request.tools === undefined || request.tools.length === 0) return model
+function withTools(
+  model: BaseChatModel,
+  tools: readonly unknown[],
+  tool_choice: unknown,
+  strict: unknown,
+): Callable {
   if (model.bindTools === undefined) {
     const name = model.getName()
     throw new ConfigError("deployments", `${name} cannot bind tools`, "set its profile.toolCalling to false")
   }
-  return model.bindTools([...request.tools] as never[], kwargs)
+  const kwargs = {
+    ...(tool_choice !== undefined && { tool_choice }),
+    ...(strict !== undefined && { strict }),
+  }
+  return model.bindTools([...tools] as never[], kwargs as never)
 }
 
 /**
@@ -89,7 +130,11 @@ async function parsedOrNot(call: () => Promise<Piece>): Promise<Piece> {
     return await call()
   } catch (error) {
     if (!isParseError(error)) throw error
-    return { message: new AIMessage(""), parseError: `the answer does not parse: ${error.message}` }
+    return {
+      message: new AIMessage(""),
+      parseError: `the answer does not parse: ${error.message}`,
+      unseen: true,
+    }
   }
 }
 

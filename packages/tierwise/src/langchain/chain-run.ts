@@ -2,10 +2,10 @@ import {
   CallbackManager,
   type CallbackManagerForChainRun,
   type Callbacks,
-  ensureHandler,
 } from "@langchain/core/callbacks/manager"
 import type { Serialized } from "@langchain/core/load/serializable"
-import { patchConfig, type RunnableConfig } from "@langchain/core/runnables"
+import { mergeConfigs, patchConfig, type RunnableConfig } from "@langchain/core/runnables"
+import { AsyncLocalStorageProviderSingleton } from "@langchain/core/singletons"
 
 export interface ChainRunOptions {
   readonly config: RunnableConfig
@@ -29,6 +29,8 @@ export interface ChainRunOptions {
 export interface ChainRun {
   /** Config for the children. */
   readonly childConfig: RunnableConfig
+  /** Runs `work` so that models called inside it without a config become children too. */
+  within<T>(work: () => Promise<T>): Promise<T>
   end(output: unknown): Promise<void>
   fail(error: unknown): Promise<void>
 }
@@ -51,29 +53,28 @@ export async function startChainRun({
     undefined,
     runName ?? name,
   )
+  const childConfig = run === undefined ? rest : patchConfig(rest, { callbacks: run.getChild() })
   return {
-    childConfig: run === undefined ? rest : patchConfig(rest, { callbacks: run.getChild() }),
+    childConfig,
+    within: (work) => {
+      if (run === undefined) return work()
+      return AsyncLocalStorageProviderSingleton.runWithConfig<ReturnType<typeof work>>(
+        childConfig,
+        work,
+        true,
+      )
+    },
     end: async (output) => run?.handleChainEnd({ output }),
     fail: async (error) => run?.handleChainError(error),
   }
 }
 
+/** What the constructor was given is inherited: a model's own callbacks see its LLM runs, and ours are the children's. */
 function managerFor(config: RunnableConfig, own: ChainRunOptions["own"]): CallbackManager | undefined {
-  const { callbacks, tags, metadata } = config
-  const verbose = { verbose: own.verbose ?? false }
-  const manager = CallbackManager._configureSync(
-    callbacks,
-    undefined,
-    tags,
-    own.tags,
-    metadata,
-    own.metadata,
-    verbose,
+  const { callbacks, tags, metadata } = mergeConfigs(
+    { callbacks: own.callbacks, tags: own.tags, metadata: own.metadata } as RunnableConfig,
+    config,
   )
-  const handlers = Array.isArray(own.callbacks) ? own.callbacks.map(ensureHandler) : own.callbacks?.handlers
-  if (handlers === undefined || handlers.length === 0) return manager
-  const withOwn = manager ?? new CallbackManager()
-  // A model's constructor callbacks see its LLM runs; ours happen in the children, so they must be inherited.
-  for (const handler of handlers) withOwn.addHandler(handler, true)
-  return withOwn
+  const verbose = { verbose: own.verbose ?? false }
+  return CallbackManager._configureSync(callbacks, undefined, tags, undefined, metadata, undefined, verbose)
 }

@@ -4,7 +4,13 @@ import { FakeListChatModel } from "@langchain/core/utils/testing"
 import { ChatOllama } from "@langchain/ollama"
 import { ChatOpenAI } from "@langchain/openai"
 import { describe, expect, it } from "vitest"
-import { limitOutput, outputLimiter, ownOutputLimit } from "./limit-output.ts"
+import {
+  completionsPerCall,
+  limitOutput,
+  outputLimiter,
+  outputLimitObstacle,
+  ownOutputLimit,
+} from "./limit-output.ts"
 
 const apiKey = "none"
 const tool = {
@@ -42,6 +48,9 @@ describe("limitOutput", () => {
       77,
     ).bindTools([tool])
     expect((bound as ChatOpenAI).invocationParams({})).toMatchObject({ max_tokens: 77 })
+    const reasoning = new ChatOpenAI({ model: "o3-mini", apiKey, maxCompletionTokens: 9_000 })
+    const both = limitOutput(reasoning, 77).bindTools([tool]) as ChatOpenAI
+    expect(both.invocationParams({})).toMatchObject({ max_completion_tokens: 77 })
   })
 
   it("leaves a model without a known limit as it is", () => {
@@ -53,6 +62,41 @@ describe("limitOutput", () => {
     expect(ownOutputLimit(new ChatOpenAI({ model: "m", apiKey, maxTokens: 12 }))).toBe(12)
     expect(ownOutputLimit(new ChatOpenAI({ model: "m", apiKey, maxTokens: -1 }))).toBeUndefined()
     expect(ownOutputLimit(new ChatOpenAI({ model: "m", apiKey }))).toBeUndefined()
+  })
+})
+
+describe("completionsPerCall", () => {
+  it("is the model's n, and one where it has none that makes sense", () => {
+    expect(completionsPerCall(new ChatOpenAI({ model: "m", apiKey, n: 3 }))).toBe(3)
+    expect(completionsPerCall(new ChatOpenAI({ model: "m", apiKey, modelKwargs: { n: 4 } }))).toBe(4)
+    expect(completionsPerCall(new ChatOpenAI({ model: "m", apiKey }))).toBe(1)
+    expect(completionsPerCall(new FakeListChatModel({ responses: ["x"] }))).toBe(1)
+  })
+})
+
+describe("outputLimitObstacle", () => {
+  it("is what keeps a cap from being set from outside", () => {
+    class Secretive extends FakeListChatModel {
+      readonly #answers = 1
+      maxTokens = 5
+      answers() {
+        return this.#answers
+      }
+    }
+    const past = new ChatOpenAI({ model: "m", apiKey, modelKwargs: { max_completion_tokens: 9 } })
+    expect(outputLimitObstacle(new FakeListChatModel({ responses: ["x"] }))).toContain("no maxTokens")
+    expect(outputLimitObstacle(past)).toContain("modelKwargs.max_completion_tokens")
+    expect(outputLimitObstacle(new Secretive({ responses: ["x"] }))).toContain("#private")
+  })
+
+  it("is not there for the providers' own models", () => {
+    for (const model of [
+      new ChatOpenAI({ model: "m", apiKey, modelKwargs: { seed: 1 } }),
+      new ChatAnthropic({ model: "claude-3-5-haiku-latest", apiKey }),
+      new ChatOllama({ model: "m" }),
+      new ChatTogetherAI({ model: "m", apiKey }),
+    ])
+      expect(outputLimitObstacle(model)).toBeUndefined()
   })
 })
 

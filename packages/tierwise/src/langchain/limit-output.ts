@@ -23,10 +23,32 @@ export function ownOutputLimit(model: BaseChatModel): number | undefined {
   return typeof limit === "number" && limit > 0 ? limit : undefined
 }
 
-/** Answers per call (`n` of OpenAI-like models). */
+/** Answers per call: `n` of OpenAI-like models, which `modelKwargs` overrides. */
 export function completionsPerCall(model: BaseChatModel): number {
-  const { n } = model as unknown as Fields
-  return typeof n === "number" && n > 1 ? n : 1
+  const { n, modelKwargs } = model as unknown as { n?: unknown; modelKwargs?: Fields }
+  const asked = modelKwargs?.["n"] ?? n
+  return typeof asked === "number" && asked > 1 ? asked : 1
+}
+
+/** Extra parameters that would go past the cap. */
+const LIMIT_PARAMETERS = ["max_tokens", "max_completion_tokens", "max_output_tokens"] as const
+
+/** Why the output of this model cannot be capped from outside; undefined if it can. */
+export function outputLimitObstacle(model: BaseChatModel): string | undefined {
+  if (outputLimitField(model) === undefined) return "it has no maxTokens, numPredict or maxOutputTokens"
+  const { modelKwargs } = model as unknown as { modelKwargs?: Fields }
+  const past = LIMIT_PARAMETERS.find((name) => modelKwargs?.[name] !== undefined)
+  if (past !== undefined) return `its modelKwargs.${past} would go past the cap`
+  return hasPrivateFields(model) ? "its class has #private fields, which a view of it cannot read" : undefined
+}
+
+/** JavaScript's own private fields cannot be detected on an object, only in the source of its classes. */
+function hasPrivateFields(model: object): boolean {
+  for (let at = Object.getPrototypeOf(model) as object | null; at !== null; at = Object.getPrototypeOf(at)) {
+    if (at === Object.prototype) return false
+    if (/\bthis\.#[A-Za-z_$]/.test(String(at.constructor))) return true
+  }
+  return false
 }
 
 /** Caps the output of models; see `limitOutput`. */
@@ -44,7 +66,7 @@ export function outputLimiter(): OutputLimiter {
     let view = known.get(maxTokens)
     if (view === undefined) {
       if (known.size >= VIEWS_PER_MODEL) known.clear()
-      view = limitOutput(model, maxTokens)
+      view = outputLimitObstacle(model) === undefined ? limitOutput(model, maxTokens) : model
       known.set(maxTokens, view)
     }
     return view

@@ -1,5 +1,7 @@
 import type { BaseMessage } from "@langchain/core/messages"
-import { type JsonSchema7Type, toJsonSchema } from "@langchain/core/utils/json_schema"
+import { mergeConfigs, type RunnableConfig } from "@langchain/core/runnables"
+import { toJsonSchema } from "@langchain/core/utils/json_schema"
+import { InvalidRequestError, messageOf } from "../spec/errors.ts"
 import type { ResponseFormat, RouteHints, RouteRequest } from "../spec/request.ts"
 import type { StructuredOutput } from "./call-model.ts"
 
@@ -19,6 +21,32 @@ const HINTS = [
 
 type Options = Readonly<Record<string, unknown>>
 
+/** Options that are tables: a call adds to what was bound before, so that it cannot lose the tenant by naming the user. */
+const TABLES = ["scopes", "labels", "attributes", "providerOptions"] as const
+
+/** LangChain's merge, key by key also for the router's own tables. */
+export function mergeOptions<T extends object>(bound: T | undefined, given: T | undefined): T {
+  const merged = mergeConfigs(bound as RunnableConfig, given as RunnableConfig) as Record<string, unknown>
+  const [before, after] = [bound ?? {}, given ?? {}] as [Options, Options]
+  for (const name of TABLES) joinTable(merged, name, before[name], after[name])
+  const hints = [before, after].map(({ configurable }) => (configurable as Options | undefined)?.["tierwise"])
+  if (isTable(hints[0]) && isTable(hints[1])) {
+    merged["configurable"] = {
+      ...(merged["configurable"] as object),
+      tierwise: mergeOptions(hints[0], hints[1]),
+    }
+  }
+  return merged as T
+}
+
+function joinTable(into: Record<string, unknown>, name: string, before: unknown, after: unknown): void {
+  if (isTable(before) && isTable(after)) into[name] = { ...before, ...after }
+}
+
+function isTable(value: unknown): value is Options {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}
+
 /** Takes the router's hints out of the call options. Hints on the call win over those under `configurable.tierwise`. */
 export function readCall(
   messages: readonly BaseMessage[],
@@ -31,9 +59,10 @@ export function readCall(
   const fromConfig = (configurable?.["tierwise"] ?? {}) as Options
   const hints: Record<string, unknown> = {}
   for (const name of HINTS) {
-    const value = callOptions[name] ?? fromConfig[name]
+    const [said, configured] = [callOptions[name], fromConfig[name]]
     delete callOptions[name]
-    if (value !== undefined) hints[name] = value
+    if ((said ?? configured) !== undefined) hints[name] = said ?? configured
+    joinTable(hints, name, TABLES.includes(name as never) ? configured : undefined, said)
   }
   const responseFormat = structured ? formatOf(structured) : askedFormat(callOptions)
   const request: RouteRequest = {
@@ -46,7 +75,7 @@ export function readCall(
 }
 
 function formatOf({ schema, config }: StructuredOutput): ResponseFormat {
-  const json = toJsonSchema(schema as never) as JsonSchema7Type & Options
+  const json = jsonSchemaOf(schema, "schema")
   const name = config["name"] ?? json["title"]
   return { name: typeof name === "string" ? name : "extract", schema: json }
 }
@@ -56,5 +85,17 @@ function askedFormat({ response_format: format }: Options): ResponseFormat | und
   const { type, json_schema: asked } = (format ?? {}) as { type?: unknown; json_schema?: Options }
   if (type !== "json_schema" || asked === undefined) return undefined
   const { name, schema } = asked
-  return { name: typeof name === "string" ? name : "extract", schema: toJsonSchema(schema as never) }
+  return {
+    name: typeof name === "string" ? name : "extract",
+    schema: jsonSchemaOf(schema, "response_format.json_schema.schema"),
+  }
+}
+
+function jsonSchemaOf(schema: unknown, path: string): Options {
+  try {
+    return toJsonSchema(schema as never)
+  } catch (error) {
+    const fix = "use a schema that JSON Schema can express, without dates or functions"
+    throw new InvalidRequestError(path, `it cannot be written as JSON Schema (${messageOf(error)})`, fix)
+  }
 }

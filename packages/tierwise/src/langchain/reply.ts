@@ -33,7 +33,8 @@ export interface ReplyMetadata {
 }
 
 export function replyMetadata(record: RouteRecord): ReplyMetadata {
-  const decision = record.decisions.at(-1) ?? record.plan.decision
+  // An escalation that brought no answer has no verdict: the answer in hand belongs to the decision before it.
+  const decision = record.decisions[record.verdicts.length - 1] ?? record.plan.decision
   const verdict = record.verdicts.at(-1)?.verdict
   return {
     v: 1,

@@ -82,12 +82,55 @@ describe("thresholdPolicy", () => {
     expect(decide(0.1, { taskType: "chat" }, using)).toMatchObject({ tier: "light", reason: "estimated" })
   })
 
+  it("lets the agent's spec win over a task's bounds that contradict it", () => {
+    const taskTypes = { chat: { ceiling: "light" }, legal: { floor: "heavy" } }
+    const using = thresholdPolicy({ tiers, taskTypes })
+    const [low, high] = [{ maxTier: "standard" }, { minTier: "standard" }]
+    const standard = { tier: "standard", floor: "standard", ceiling: "standard" }
+    expect(decide(0.1, { taskType: "legal", agentSpec: low }, using)).toMatchObject(standard)
+    expect(decide(0.9, { taskType: "chat", agentSpec: high }, using)).toMatchObject(standard)
+    expect(decide(0.9, { taskType: "security_analysis", agentSpec: low })).toMatchObject({
+      tier: "standard",
+      floor: "standard",
+    })
+  })
+
+  it("takes a task's bounds that leave one tier, or name one end only", () => {
+    const taskTypes = {
+      one: { floor: "standard", ceiling: "standard" },
+      open: { floor: undefined, ceiling: "standard" },
+    }
+    const using = thresholdPolicy({ tiers, taskTypes })
+    expect(decide(0.9, { taskType: "one" }, using).tier).toBe("standard")
+    expect(decide(0.1, { taskType: "open" }, using)).toMatchObject({ tier: "light", floor: "light" })
+  })
+
+  it("leaves the default task rules out where their tiers do not exist", () => {
+    const two = ["small", "large"]
+    const { features } = readFeatures({ messages: [new HumanMessage("x")], taskType: "simple_qa" })
+    const decision = thresholdPolicy({ tiers: two }).decide({
+      features,
+      tiers: two,
+      estimate: { score: 0.9, confidence: 1, factors: {} },
+      request: { messages: [] },
+      snapshot: { at: 0, draw: 0 },
+    })
+    expect(decision).toMatchObject({ tier: "large", reason: "estimated" })
+  })
+
+  it("says in which range the score lies", () => {
+    expect(decide(0.1).because).toBe("score 0.10 is in 0.00–0.30, which is light")
+    expect(decide(0.5).because).toBe("score 0.50 is in 0.30–0.70, which is standard")
+    expect(decide(0.9).because).toBe("score 0.90 is in 0.70–1.00, which is heavy")
+  })
+
   it("shifts the thresholds with the preference, all the way at its ends [C8.cost-quality-preference]", () => {
     expect(decide(1, { preference: 0 }).tier).toBe("light")
     expect(decide(0, { preference: 1 }).tier).toBe("heavy")
     expect(decide(0.5, { preference: 0.5 }).tier).toBe("standard")
     expect(decide(0.6, { preference: 0.7 }).tier).toBe("heavy")
     expect(decide(0.35, { preference: 0.4 }).tier).toBe("light")
+    expect(decide(0.35, { preference: 0.45 }).tier).toBe("light")
   })
 
   it("never answers weaker when more quality is preferred", () => {
@@ -113,6 +156,7 @@ describe("thresholdPolicy", () => {
     ["a rule for an unknown tier", { taskTypes: { chat: "huge" } }, "taskTypes.chat"],
     ["a rule upside down", { taskTypes: { chat: { floor: "heavy", ceiling: "light" } } }, "taskTypes.chat"],
     ["a preference of 2", { preference: 2 }, "preference"],
+    ["a preference of -1", { preference: -1 }, "preference"],
   ])("refuses %s", (_, options, path) => {
     expect(() => thresholdPolicy({ tiers, ...options })).toThrow(
       expect.objectContaining({ constructor: ConfigError, path }),

@@ -50,7 +50,7 @@ export function thresholdPolicy(options: ThresholdPolicyOptions): RoutingPolicy 
         return decision(request.tier, "pinned", "the call names this tier", only(request.tier))
       }
       const bounds = boundsOf(request.agentSpec, tiers)
-      if (bounds.floor === bounds.ceiling) {
+      if (request.agentSpec !== undefined && bounds.floor === bounds.ceiling) {
         return decision(bounds.floor, "pinned", "the agent's spec allows this tier only", bounds)
       }
       const rule = features.taskType === undefined ? undefined : rules[features.taskType]

@@ -3,6 +3,9 @@ import { isChatModel } from "../langchain/is-chat-model.ts"
 import { ConfigError } from "../spec/errors.ts"
 import type { RouterOptions } from "./router-options.ts"
 
+/** Timers take no more, and fire at once beyond. */
+const MOST_TIMER_MS = 2 ** 31 - 1
+
 const positiveInteger = z.int().positive()
 const nonNegativeInteger = z.int().min(0)
 const method = (object: string, ...names: readonly string[]) =>
@@ -65,7 +68,7 @@ const options = z.strictObject({
   maxFallbackAttempts: nonNegativeInteger.optional(),
   maxRetries: nonNegativeInteger.optional(),
   retryBaseMs: z.number().min(0).optional(),
-  attemptTimeoutMs: z.number().positive().optional(),
+  attemptTimeoutMs: z.number().positive().max(MOST_TIMER_MS).optional(),
   now: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
   random: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
   newId: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
@@ -101,6 +104,8 @@ function fixOf(issue: Issue): string {
       return `give a value of type ${issue.expected}`
     case "unrecognized_keys":
       return "remove it, or check its spelling"
+    case "too_big":
+      return `give at most ${issue.maximum}`
     case "too_small":
       return `give at least ${issue.minimum}`
     case "invalid_value":

@@ -10,6 +10,13 @@ export function checkRequest(request: RouteRequest, tiers: readonly Tier[]): voi
   checkMessages(request.messages)
   checkTier(request.tier, "tier", tiers)
   checkAgentSpec(request.agentSpec, tiers)
+  if (request.capabilities !== undefined && !Array.isArray(request.capabilities)) {
+    throw new InvalidRequestError(
+      "capabilities",
+      "it is not a list",
+      'give a list of names, e.g. ["security_analysis"]',
+    )
+  }
   checkNumber(request.preference, "preference", (n) => n >= 0 && n <= 1, "give a number from 0 to 1")
   checkNumber(
     request.contextLength,
@@ -25,6 +32,14 @@ export function checkRequest(request: RouteRequest, tiers: readonly Tier[]): voi
     "give a positive whole number of tokens",
   )
   for (const field of ["scopes", "labels"] as const) {
+    const given: unknown = request[field]
+    if (given !== undefined && (typeof given !== "object" || given === null || Array.isArray(given))) {
+      throw new InvalidRequestError(
+        field,
+        "it is not an object",
+        'give names and values, e.g. { tenant: "acme" }',
+      )
+    }
     for (const [name, value] of Object.entries(request[field] ?? {})) {
       if (typeof value === "string" && value !== "") continue
       throw new InvalidRequestError(`${field}.${name}`, "it is not a name", "give a non-empty string")
@@ -38,7 +53,14 @@ function checkMessages(messages: readonly BaseMessage[]): void {
   }
   for (const [index, message] of messages.entries()) {
     const path = `messages[${index}].content`
-    const { content } = message
+    const content: unknown = message.content
+    if (typeof content !== "string" && !Array.isArray(content)) {
+      throw new InvalidRequestError(
+        path,
+        "it is neither text nor a list of parts",
+        "give a string or content parts",
+      )
+    }
     if (message.getType() === "human" && content.length === 0) {
       throw new InvalidRequestError(
         path,
@@ -48,8 +70,17 @@ function checkMessages(messages: readonly BaseMessage[]): void {
     }
     if (typeof content === "string") checkText(content, path)
     else {
-      for (const [at, block] of content.entries()) {
-        if (block.type === "text" && typeof block["text"] === "string") {
+      for (const [at, block] of (
+        content as readonly (Readonly<Record<string, unknown>> | null)[]
+      ).entries()) {
+        if (typeof block !== "object" || block === null) {
+          throw new InvalidRequestError(
+            `${path}[${at}]`,
+            "it is not a content part",
+            'give e.g. { type: "text", text }',
+          )
+        }
+        if (block["type"] === "text" && typeof block["text"] === "string") {
           checkText(block["text"], `${path}[${at}].text`)
         }
       }
@@ -73,8 +104,11 @@ function checkTier(tier: Tier | undefined, path: string, tiers: readonly Tier[])
   throw new InvalidRequestError(path, `"${tier}" is not a tier`, `use one of ${tiers.join(", ")}`)
 }
 
-function checkAgentSpec(spec: AgentSpec | undefined, tiers: readonly Tier[]): void {
+function checkAgentSpec(spec: AgentSpec | null | undefined, tiers: readonly Tier[]): void {
   if (spec === undefined) return
+  if (typeof spec !== "object" || spec === null) {
+    throw new InvalidRequestError("agentSpec", "it is not a spec", "give { tier } or { minTier, maxTier }")
+  }
   if ("tier" in spec) {
     checkTier(spec.tier, "agentSpec.tier", tiers)
     return

@@ -1,9 +1,10 @@
 import { eligibility } from "../catalog/eligibility.ts"
+import { withSignal } from "../dispatch/with-signal.ts"
 import { readFeatures } from "../features/read-features.ts"
 import { completionsPerCall } from "../langchain/limit-output.ts"
 import { boundsOf, clampTier } from "../policy/bounds.ts"
 import { orderCandidates } from "../pricing/order.ts"
-import { quote } from "../pricing/quote.ts"
+import { mediaTokensOf, quote } from "../pricing/quote.ts"
 import type { Candidate, Deployment, Exclusion } from "../spec/catalog.ts"
 import type { ComplexityEstimate, EstimatorInput } from "../spec/complexity.ts"
 import { messageOf } from "../spec/errors.ts"
@@ -26,10 +27,12 @@ export async function makePlan(
   parts: RouterParts,
   request: RouteRequest,
   snapshot: Snapshot,
+  signal?: AbortSignal,
 ): Promise<Planned> {
   const { features, text } = readFeatures(request, parts.toolSizes)
   const problems: Problem[] = []
-  const estimate = parts.routing ? await estimateOf(parts, { features, text, request }, problems) : undefined
+  const input = { features, text, request }
+  const estimate = parts.routing ? await estimateOf(parts, input, problems, signal) : undefined
   const policyInput = { features, estimate, request, snapshot, tiers: parts.tiers }
   const decision = decide(parts, policyInput, problems)
   const { candidates, excluded } = findCandidates(parts, { request, features, decision, snapshot })
@@ -71,6 +74,7 @@ export function findCandidates(
     ceiling: decision.ceiling,
     tiers,
     defaultMaxOutputTokens: parts.maxOutputTokens,
+    mediaTokens: mediaTokensOf(features, mediaTokens),
   })
   const quoteFor = (deployment: Deployment, maxOutputTokens: number) => {
     const completions = completionsPerCall(deployment.model)
@@ -102,13 +106,15 @@ async function estimateOf(
   { estimator }: RouterParts,
   input: EstimatorInput,
   problems: Problem[],
+  signal: AbortSignal | undefined,
 ): Promise<ComplexityEstimate | undefined> {
   try {
-    const estimate = await estimator.estimate(input)
+    const estimate = await withSignal(Promise.resolve(estimator.estimate(input)), signal)
     const { score } = estimate
     if (score >= 0 && score <= 1) return estimate
     problems.push({ room: "complexity", error: `${estimator.name} gave a score of ${score}, not one in 0…1` })
   } catch (error) {
+    if (signal?.aborted) throw error
     problems.push({ room: "complexity", error: `${estimator.name}: ${messageOf(error)}` })
   }
   return undefined
@@ -116,7 +122,7 @@ async function estimateOf(
 
 function decide(parts: RouterParts, input: PolicyInput, problems: Problem[]): RoutingDecision {
   if (!parts.routing && input.request.tier === undefined) {
-    const tier = parts.defaultTier
+    const tier = clampTier(parts.defaultTier, boundsOf(input.request.agentSpec, parts.tiers), parts.tiers)
     return { tier, reason: "off", because: "routing is off", floor: tier, ceiling: tier }
   }
   try {

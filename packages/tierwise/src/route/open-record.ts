@@ -42,7 +42,8 @@ export function openRecord(options: OpenRecordOptions): OpenRecord {
   return {
     id,
     attempted(attempt) {
-      attempts.push(attempt)
+      // Observers are handed this very object, and have no say in what it cost.
+      attempts.push(Object.freeze(attempt))
       tell({ type: "attempt-ended", id, attempt })
     },
     judged(judged) {

@@ -2,6 +2,7 @@ import { RunnableLambda } from "@langchain/core/runnables"
 import { FakeListChatModel } from "@langchain/core/utils/testing"
 import { ChatOpenAI } from "@langchain/openai"
 import { describe, expect, it } from "vitest"
+import { memoryBudget } from "../budget/memory-budget.ts"
 import { ConfigError } from "../spec/errors.ts"
 import { resolveOptions } from "./resolve-options.ts"
 import type { DeploymentOptions, RouterOptions } from "./router-options.ts"
@@ -55,10 +56,44 @@ describe("resolveOptions", () => {
     ["an unknown order", two({ order: "random" as never }), "order"],
     ["an estimator without estimate", two({ estimator: {} as never }), "estimator"],
     ["negative retries", two({ maxRetries: -1 }), "maxRetries"],
+    ["half a fallback", two({ maxFallbackAttempts: 0.5 }), "maxFallbackAttempts"],
+    ["a pause of less than nothing", two({ retryBaseMs: -1 }), "retryBaseMs"],
+    ["no time for an attempt", two({ attemptTimeoutMs: 0 }), "attemptTimeoutMs"],
+    ["no output at all", two({ maxOutputTokens: 0 }), "maxOutputTokens"],
+    ["a negative bound for pictures", two({ mediaTokens: { image: -1 } }), "mediaTokens.image"],
+    ["an unknown quote", two({ quoteInput: "guess" as never }), "quoteInput"],
+    ["a switch that is no boolean", two({ routing: "no" as never }), "routing"],
+    ["a clock that is no function", two({ now: 0 as never }), "now"],
+    ["a policy without decide", two({ policy: {} as never }), "policy"],
+    ["a validator without validate", two({ validator: {} as never }), "validator"],
+    ["an observer without on", two({ observers: [{}] as never }), "observers[0]"],
+    [
+      "a store that cannot extend",
+      two({ budget: { ...memoryBudget({ limits: [] }), extend: undefined } as never }),
+      "budget",
+    ],
+    ["an empty id", withLight({ id: "" }), "deployments[0].id"],
+    ["one tenant instead of a list", withLight({ tenants: "acme" }), "deployments[0].tenants"],
+    ["a label that is no string", withLight({ labels: { region: 1 } }), "deployments[0].labels.region"],
+    [
+      "half a token of context",
+      withLight({ profile: { maxInputTokens: 0.5 } }),
+      "deployments[0].profile.maxInputTokens",
+    ],
     [
       "a policy beside its own settings",
       two({ policy: { decide: () => null as never }, thresholds: [0.5] }),
       "thresholds",
+    ],
+    [
+      "a policy beside task types",
+      two({ policy: { decide: () => null as never }, taskTypes: {} }),
+      "taskTypes",
+    ],
+    [
+      "a policy beside a preference",
+      two({ policy: { decide: () => null as never }, preference: 1 }),
+      "preference",
     ],
     [
       "a priced model whose output cannot be capped",
@@ -69,6 +104,90 @@ describe("resolveOptions", () => {
     expect(() => resolveOptions(options)).toThrow(
       expect.objectContaining({ constructor: ConfigError, path, fix: expect.stringMatching(/\w/) }),
     )
+  })
+
+  it.each<[string, RouterOptions, string, string]>([
+    ["the values there are", two({ order: "random" as never }), "Invalid", "cheapest, weighted"],
+    ["the least there may be", withLight({ weight: -1 }), "Too small", "at least 0"],
+    ["the type that is wanted", two({ maxRetries: "3" as never }), "Invalid", "number"],
+    ["that a misspelt one is not there", two({ treshold: 1 } as never), "no such option", "spelling"],
+    ["what an object lacks", two({ estimator: {} as never }), "no estimate", "give an estimator"],
+  ])("says of a wrong option %s", (_, options, problem, fix) => {
+    expect(() => resolveOptions(options)).toThrow(
+      expect.objectContaining({
+        problem: expect.stringContaining(problem),
+        fix: expect.stringContaining(fix),
+      }),
+    )
+  })
+
+  it("keeps everything that is said of a deployment", () => {
+    const said = {
+      tenants: ["acme"],
+      labels: { region: "eu" },
+      weight: 3,
+      version: "2026-01",
+      gpuMemoryGb: 24,
+    }
+    expect(resolveOptions(withLight(said)).deployments[0]).toMatchObject(said)
+  })
+
+  it("has the defaults that are documented", () => {
+    const parts = resolveOptions(two())
+    expect(parts).toMatchObject({
+      routing: true,
+      order: "cheapest",
+      quoteInput: "upper-bound",
+      maxOutputTokens: 4_096,
+      mediaTokens: { image: 4_800, audioClip: 20_000, file: 100_000 },
+      estimator: { name: "five-factor" },
+      validator: { name: "not-empty + matches-schema" },
+      dispatch: {
+        maxFallbackAttempts: 2,
+        maxRetries: 2,
+        retryBaseMs: 250,
+        attemptTimeoutMs: undefined,
+        now: Date.now,
+        random: Math.random,
+      },
+    })
+    expect(parts.deployments[0]).toMatchObject({ weight: 1, labels: {} })
+    expect(parts.newId()).not.toBe(parts.newId())
+  })
+
+  it("lets every default be replaced", () => {
+    const dispatch = {
+      maxFallbackAttempts: 0,
+      maxRetries: 0,
+      retryBaseMs: 0,
+      attemptTimeoutMs: 5,
+      now: () => 1,
+      random: () => 0.5,
+    }
+    const said = {
+      routing: false,
+      order: "weighted",
+      quoteInput: "estimated",
+      maxOutputTokens: 9,
+      defaultTier: "light",
+      estimator: { name: "mine", estimate: () => ({ score: 0, confidence: 1, factors: {} }) },
+      newId: () => "1",
+    } as const
+    const mediaTokens = { image: 7, file: undefined as never }
+    expect(resolveOptions(two({ ...said, ...dispatch, mediaTokens }))).toMatchObject({
+      ...said,
+      dispatch,
+      mediaTokens: { image: 7, audioClip: 20_000, file: 100_000 },
+    })
+  })
+
+  it("measures savings against the top tier's first deployment", () => {
+    const dear = { inputPerMTok: 10, outputPerMTok: 20 }
+    const deployments = [light, { ...heavy, id: "first", price: dear }, { ...heavy, id: "second" }]
+    expect(resolveOptions(two({ deployments })).baselineRates).toMatchObject({
+      input: 10_000_000,
+      output: 20_000_000,
+    })
   })
 
   it("names a deployment after its tier and model", () => {

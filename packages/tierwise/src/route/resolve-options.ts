@@ -1,7 +1,7 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import { fiveFactor } from "../complexity/five-factor.ts"
 import { pause } from "../dispatch/pause.ts"
-import { outputLimiter, outputLimitField, ownOutputLimit } from "../langchain/limit-output.ts"
+import { outputLimiter, outputLimitObstacle, ownOutputLimit } from "../langchain/limit-output.ts"
 import { thresholdPolicy } from "../policy/threshold-policy.ts"
 import { DEFAULT_MEDIA_TOKENS } from "../pricing/quote.ts"
 import { type Rates, ratesOf } from "../pricing/rates.ts"
@@ -106,14 +106,24 @@ function ratesFor({ model, price }: Deployment, index: number): Rates {
     )
   }
   const rates = ratesOf(price, `${path}.price`)
-  if (price !== "free" && outputLimitField(model) === undefined) {
+  const obstacle = price === "free" ? undefined : outputLimitObstacle(model)
+  if (obstacle !== undefined) {
     throw new ConfigError(
       `${path}.model`,
-      `the output of ${model.getName()} cannot be capped (no maxTokens, numPredict or maxOutputTokens), so its cost has no bound`,
-      'use a model with an output limit, or declare its price "free"',
+      `the output of ${model.getName()} cannot be capped (${obstacle}), so its cost has no bound`,
+      'use a model whose output limit can be set from outside, or declare its price "free"',
     )
   }
+  checkUnbound(model, `${path}.model`)
   return rates
+}
+
+/** Tools and schemas bound to a deployment would be sent without being seen, filtered or quoted. */
+function checkUnbound(model: BaseChatModel, path: string): void {
+  const { defaultOptions } = model as { defaultOptions?: Readonly<Record<string, unknown>> }
+  const bound = ["tools", "response_format"].find((name) => defaultOptions?.[name] !== undefined)
+  if (bound === undefined) return
+  throw new ConfigError(path, `it has ${bound} bound to it`, "bind tools and schemas to the router instead")
 }
 
 /** JavaScript callers may leave the price out, whatever the types say. */

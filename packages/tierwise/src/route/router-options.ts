@@ -48,7 +48,7 @@ export interface RouterOptions {
   readonly policy?: RoutingPolicy | undefined
   /** How hard is it? Default `fiveFactor()`. */
   readonly estimator?: Estimator | undefined
-  /** False: every call goes to the default tier. Default true. */
+  /** False: every call without a pin goes to the default tier, or the nearest its agent's spec allows. Default true. */
   readonly routing?: boolean | undefined
   /** Answers when the estimate or the policy fails, and when routing is off. Default: the middle tier. */
   readonly defaultTier?: Tier | undefined

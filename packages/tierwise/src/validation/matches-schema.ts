@@ -14,6 +14,7 @@ export function matchesSchema(schema?: Readonly<Record<string, unknown>>): Respo
     validate(answer, { responseFormat }) {
       const wanted = schema ?? responseFormat?.schema
       if (wanted === undefined) return { accepted: true }
+      if (schema === undefined && answer.conforms === true) return { accepted: true }
       if (answer.parseError !== undefined) return { accepted: false, reason: answer.parseError, score: 0 }
       const callsTools = (answer.message.tool_calls?.length ?? 0) > 0
       if (callsTools && answer.parsed === undefined) return { accepted: true }

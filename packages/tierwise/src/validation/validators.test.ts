@@ -78,6 +78,37 @@ describe("lowConfidence", () => {
     expect(await accepts(says('{"a":1}'), asks(longQuestion, format))).toBe(true)
   })
 
+  it("takes twelve words for a long question, and the last human turn for the question", async () => {
+    const eleven = "Which of the old towns on that coast has a lighthouse?"
+    const twelve = `So ${eleven}`
+    expect(await accepts(says("Rome."), asks(eleven))).toBe(true)
+    expect(await accepts(says("Rome."), asks(twelve))).toBe(false)
+    const turns = (...texts: readonly string[]) => ({
+      messages: texts.flatMap((text) => [new HumanMessage(text), new AIMessage("So it is.")]),
+    })
+    expect(await accepts(says("Rome."), turns(twelve, "Which town?"))).toBe(true)
+    expect(await accepts(says("Rome."), turns("Hello", twelve))).toBe(false)
+  })
+
+  it("hears a hedge at either end of a long answer", async () => {
+    const long = "The keeper climbs the stairs. ".repeat(300)
+    expect(await accepts(says(`${long} I might be wrong.`), asks("Hi"))).toBe(false)
+    expect(await accepts(says(`I'm not sure. ${long}`), asks("Hi"))).toBe(false)
+    expect(await accepts(says(long), asks("Hi"))).toBe(true)
+  })
+
+  it("can be told what is a long question and which tasks have short answers", async () => {
+    const eager = lowConfidence({ longQuestionWords: 3, answerPerQuestionWord: 1 })
+    expect(await accepts(says("At noon."), asks("When is it?"), eager)).toBe(false)
+    const wordy = "Tell me when the tide comes in. ".repeat(30)
+    expect(await accepts(says("At noon, or so they say, my dear."), asks(wordy))).toBe(false)
+    const capped = lowConfidence({ mostQuestionWords: 20 })
+    expect(await accepts(says("At noon, or so they say, my dear."), asks(wordy), capped)).toBe(true)
+    const mine = lowConfidence({ shortAnswerTasks: ["triage"] })
+    expect(await accepts(says("refund"), asks(longQuestion, { taskType: "triage" }), mine)).toBe(true)
+    expect(await accepts(says("refund"), asks(longQuestion, { taskType: "simple_qa" }), mine)).toBe(false)
+  })
+
   it("can be tuned", async () => {
     const lenient = lowConfidence({ phrases: ["no idea"], answerPerQuestionWord: 0 })
     expect(await accepts(says("I'm not sure."), asks("Hi"), lenient)).toBe(true)
@@ -112,8 +143,18 @@ describe("matchesSchema", () => {
     expect(await verdict(calls)).toEqual({ accepted: true })
   })
 
+  it("judges an answer that came through a tool call by what it holds", async () => {
+    expect(await verdict({ ...calls, parsed: { n: 1 } })).toEqual({ accepted: true })
+    expect(await verdict({ ...calls, parsed: { n: "one" } })).toMatchObject({ accepted: false })
+  })
+
   it("can be given a schema of its own", async () => {
     expect((await matchesSchema(schema).validate(says('{"n":true}'), asks("Hi"))).accepted).toBe(false)
+    const conforming = says("", { parsed: { n: "one" }, conforms: true })
+    expect((await matchesSchema(schema).validate(conforming, asks("Hi"))).accepted).toBe(false)
+    expect(await verdict(conforming)).toEqual({ accepted: true })
+    const other = asks("…", { responseFormat: { name: "x", schema: { type: "string" } } })
+    expect((await matchesSchema(schema).validate(says('{"n":1}'), other)).accepted).toBe(true)
   })
 })
 
