@@ -15,13 +15,18 @@ import { morning } from "./workload.ts"
  */
 const stop = new AbortController()
 process.on("SIGINT", () => stop.abort())
+// Whoever reads our output may have seen enough (`npm start | head`).
+process.stdout.on("error", () => process.exit(0))
 
 const records: RouteRecord[] = []
 const models = await openModels({
   on: (event) => {
     if (event.type === "request-ended") records.push(event.record)
   },
-}).catch(explainAndExit)
+}).catch((error: unknown) => {
+  explain(error)
+  process.exit(1)
+})
 
 try {
   const prompt = process.argv.slice(2).join(" ").trim()
@@ -32,7 +37,10 @@ try {
   if (stop.signal.aborted) {
     console.log(`\nStopped after ${records.length} calls, ${usd(spent(records))} spent.`)
     process.exitCode = 130
-  } else explainAndExit(error)
+  } else {
+    explain(error)
+    process.exitCode = 1
+  }
 } finally {
   await models.close()
 }
@@ -48,7 +56,7 @@ async function showMorning(models: Models): Promise<void> {
   )
   console.log(
     simulator
-      ? `No key is set: ${simulator.models.map(({ id }) => id).join(", ")} are played by the simulator (times as they would be).\n`
+      ? "No model is named in the environment: the simulator plays all three (times as they would be).\n"
       : "Using the models named in the environment.\n",
   )
   // One model is busy for a moment, as they are; the morning shows what the router makes of it.
@@ -168,10 +176,9 @@ function spent(all: readonly RouteRecord[]): number {
   return all.reduce((sum, { cost }) => sum + nanoToUsd(cost), 0)
 }
 
-function explainAndExit(error: unknown): never {
+function explain(error: unknown): void {
   const known = TierwiseError.find(error)
   console.error(
     known?.message ?? (error instanceof Error ? error.message : "something that is no error was thrown"),
   )
-  process.exit(1)
 }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs"
 import { ChatOpenAI } from "@langchain/openai"
 import { type Simulator, startSimulator } from "@tierwise/simulator"
 import { lowConfidence, type RouteObserver, RouterChatModel } from "tierwise"
@@ -22,6 +23,7 @@ export interface Models {
 
 /** `MODEL_LIGHT`, `MODEL_STANDARD` or `MODEL_HEAVY` name real models; without them the simulator plays all three. */
 export async function openModels(observer: RouteObserver): Promise<Models> {
+  if (existsSync(".env")) process.loadEnvFile(".env")
   const { MODEL_LIGHT, MODEL_STANDARD, MODEL_HEAVY } = process.env
   if (MODEL_LIGHT ?? MODEL_STANDARD ?? MODEL_HEAVY) {
     const router = await RouterChatModel.fromEnv({
