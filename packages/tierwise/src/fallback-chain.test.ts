@@ -1,7 +1,7 @@
 import { AIMessage, AIMessageChunk } from "@langchain/core/messages"
 import { RunnableLambda } from "@langchain/core/runnables"
 import { fakeModel } from "@langchain/core/testing"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { FallbackChain, type FallbackLink } from "./fallback-chain.ts"
 import { CandidatesExhaustedError, ConfigError, InvalidRequestError } from "./spec/errors.ts"
 
@@ -17,8 +17,8 @@ const fails = (tier: string, error: Error = down) =>
   })
 const chain = (...links: FallbackLink<string, string>[]) => new FallbackChain({ links })
 
-describe("FallbackChain over any Runnable [L2.fallback-chain-runnable] [L2.fallback-over-any-runnable]", () => {
-  it("answers with the first tier, and says that it did [E6.answer] [E6.answering-tier]", async () => {
+describe("FallbackChain over any Runnable", () => {
+  it("answers with the first tier, and says that it did [L2.fallback-over-any-runnable] [E6.answer] [E6.answering-tier]", async () => {
     const result = await chain(answers("light"), answers("heavy")).answer("hi")
     expect(result).toMatchObject({
       output: "light: hi",
@@ -80,7 +80,7 @@ describe("FallbackChain over any Runnable [L2.fallback-chain-runnable] [L2.fallb
     ])
   })
 
-  it("works inside a pipe", async () => {
+  it("works inside a pipe [L2.fallback-chain-runnable]", async () => {
     const pipe = RunnableLambda.from((n: number) => `${n}`).pipe(chain(fails("light"), answers("heavy")))
     expect(await pipe.invoke(7)).toBe("heavy: 7")
   })
@@ -122,6 +122,24 @@ describe("FallbackChain over any Runnable [L2.fallback-chain-runnable] [L2.fallb
     expect(asked).toEqual(["a", "a", "b", "b"])
   })
 
+  it("waits as long between retries as it was told", async () => {
+    const random = vi.spyOn(Math, "random").mockReturnValue(1)
+    const busy = Object.assign(new Error("busy"), { status: 503 })
+    const eager = new FallbackChain({ links: [fails("light", busy)], maxRetries: 2, retryBaseMs: 1 })
+    random.mockRestore()
+    const from = performance.now()
+    await expect(eager.invoke("hi")).rejects.toThrow(CandidatesExhaustedError)
+    expect(performance.now() - from).toBeLessThan(200)
+  })
+
+  it("takes a defect inside a chat model for its provider's failure, and one of a link of ours for what it is", async () => {
+    const odd = new TypeError("x is undefined")
+    const runnable = fakeModel().respond(odd) as never
+    const fallback = new FallbackChain({ links: [{ tier: "light", runnable }, answers("heavy")] })
+    expect(await fallback.invoke("hi")).toBe("heavy: hi")
+    await expect(chain(fails("light", odd), answers("heavy")).invoke("hi")).rejects.toBe(odd)
+  })
+
   it("asks the next link when one takes too long", async () => {
     const silent = { tier: "light", runnable: RunnableLambda.from(() => new Promise<string>(() => {})) }
     const links = [silent as FallbackLink<string, string>, answers("heavy")]
@@ -144,7 +162,7 @@ describe("FallbackChain over any Runnable [L2.fallback-chain-runnable] [L2.fallb
     await expect(running).rejects.toThrow("enough")
   })
 
-  it("hands the signal to its links, and tells chat models not to retry on their own", async () => {
+  it("hands signal and options to its links, and tells chat models not to retry on their own", async () => {
     const given: object[] = []
     const noting = <T extends object>(runnable: T) =>
       Object.assign(runnable, {
@@ -154,10 +172,12 @@ describe("FallbackChain over any Runnable [L2.fallback-chain-runnable] [L2.fallb
         },
       })
     const { signal } = new AbortController()
+    const options = { signal, preferredTier: "light", stop: ["\n"] }
     const model = noting(fakeModel()) as never
-    await new FallbackChain({ links: [{ tier: "light", runnable: model }] }).invoke("hi", { signal })
+    await new FallbackChain({ links: [{ tier: "light", runnable: model }] }).invoke("hi", options)
     await chain({ tier: "light", runnable: noting(answers("light").runnable) }).invoke("hi", { signal })
-    expect(given[0]).toMatchObject({ signal, maxRetries: 0 })
+    expect(given[0]).toMatchObject({ signal, maxRetries: 0, stop: ["\n"] })
+    expect(given[0]).not.toHaveProperty("preferredTier")
     expect(given[1]).toMatchObject({ signal })
     expect(given[1]).not.toHaveProperty("maxRetries")
   })
@@ -216,8 +236,7 @@ describe("FallbackChain over any Runnable [L2.fallback-chain-runnable] [L2.fallb
       { tier: "heavy", runnable: fakeModel().respond(new AIMessage("Hello!")) },
     ]
     const texts: string[] = []
-    for await (const piece of await new FallbackChain({ links: links as never }).stream("hi"))
-      texts.push((piece as AIMessageChunk).text)
+    for await (const piece of await new FallbackChain({ links }).stream("hi")) texts.push(piece.text)
     expect(texts.join("")).toBe("Hello!")
   })
 

@@ -231,7 +231,7 @@ describe("the hall", () => {
 
   it("stays in the default tier when routing is off, and estimates nothing, but obeys a pin", async () => {
     const models = { light: model(), standard: model(), heavy: model() }
-    const { hall } = world(models, { routing: false }, { standard: { labels: { region: "us" } } })
+    const { hall } = world(models, { routing: false }, { heavy: { labels: { region: "eu" } } })
     const plan = (hints: Partial<RouteRequest>) =>
       hall.plan({ messages: [new HumanMessage("Hello")], ...hints })
     const off = await plan({ labels: { region: "eu" } })

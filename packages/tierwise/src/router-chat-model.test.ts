@@ -3,6 +3,7 @@ import { AIMessage, HumanMessage } from "@langchain/core/messages"
 import { fakeModel } from "@langchain/core/testing"
 import { describe, expect, it } from "vitest"
 import { RouterChatModel, type RouterChatModelFields } from "./router-chat-model.ts"
+import { InvalidRequestError } from "./spec/errors.ts"
 
 interface Told {
   readonly event: string
@@ -101,6 +102,15 @@ describe("RouterChatModel", () => {
     expect(model.calls.map(({ options }) => (options as { stop?: unknown }).stop)).toEqual([["\n"], ["\n"]])
     expect(told.filter(({ event }) => event === "chain")).toHaveLength(2)
     expect(router._llmType()).toBe("tierwise-router")
+  })
+
+  it("asks for no schema while tools are bound: no provider can follow both", () => {
+    const tools = [{ type: "function", function: { name: "f", parameters: { type: "object" } } }]
+    const { router } = world([])
+    expect(() => router.bindTools(tools).withStructuredOutput({ type: "object" })).toThrow(
+      InvalidRequestError,
+    )
+    expect(() => router.bindTools([]).withStructuredOutput({ type: "object" })).not.toThrow()
   })
 
   it("throws as a chat model does when a schema was asked for and no answer parsed", async () => {

@@ -297,6 +297,12 @@ describe("optionsFromEnv", () => {
     ["fewer fallbacks than none", { MAX_FALLBACK_ATTEMPTS: "-1" }, "MAX_FALLBACK_ATTEMPTS", "from 0"],
     ["a time zone nobody has", { BUDGET_TIME_ZONE: "Mars/Base" }, "BUDGET_TIME_ZONE", "IANA"],
     ["a budget of no dollars", { MONTHLY_BUDGET_LIMIT: "0" }, "MONTHLY_BUDGET_LIMIT", "positive"],
+    [
+      "a server that is no address",
+      { MODEL_LIGHT: "openai-compatible/x", OPENAI_COMPATIBLE_BASE_URL: "gpu box" },
+      "MODEL_LIGHT_PRICE",
+      "free",
+    ],
     ["a budget in words", { TOKEN_BUDGET_DAILY: "lots" }, "TOKEN_BUDGET_DAILY", "none"],
     [
       "a flag that is neither",

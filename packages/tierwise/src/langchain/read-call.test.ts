@@ -1,7 +1,7 @@
 import { HumanMessage } from "@langchain/core/messages"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
-import { readCall } from "./read-call.ts"
+import { mergeOptions, readCall } from "./read-call.ts"
 
 const messages = [new HumanMessage("Hello")]
 const schema = { type: "object", properties: { n: { type: "integer" } }, required: ["n"] }
@@ -18,6 +18,20 @@ describe("readCall", () => {
     const configurable = { tierwise: { tier: "light", taskType: "simple_qa" }, thread_id: "1" }
     const { request } = readCall(messages, { tier: "heavy" }, configurable, undefined)
     expect(request).toEqual({ messages, tier: "heavy", taskType: "simple_qa" })
+  })
+
+  it("adds the tables of the call to those of the configuration, key by key", () => {
+    const configurable = { tierwise: { scopes: { tenant: "acme", user: "ada" }, labels: { region: "eu" } } }
+    const { request } = readCall(messages, { scopes: { user: "bob" } }, configurable, undefined)
+    expect(request).toMatchObject({ scopes: { tenant: "acme", user: "bob" }, labels: { region: "eu" } })
+  })
+
+  it("passes provider options on; options of the call's own win", () => {
+    const options = { providerOptions: { reasoning_effort: "low", stop: ["a"] }, stop: ["b"] }
+    expect(readCall(messages, options, undefined, undefined).callOptions).toEqual({
+      reasoning_effort: "low",
+      stop: ["b"],
+    })
   })
 
   it("passes the tools on", () => {
@@ -46,5 +60,29 @@ describe("readCall", () => {
       name: "extract",
       schema: { type: "object" },
     })
+  })
+})
+
+describe("mergeOptions", () => {
+  it("lets a call add to the tables that were bound, so that it loses nothing by naming one thing", () => {
+    const bound = {
+      tier: "light",
+      scopes: { tenant: "acme", user: "ada" },
+      providerOptions: { seed: 1, user: "x" },
+    }
+    const given = { tier: "heavy", scopes: { user: "bob" }, providerOptions: { seed: 2 } }
+    expect(mergeOptions<object>(bound, given)).toMatchObject({
+      tier: "heavy",
+      scopes: { tenant: "acme", user: "bob" },
+      providerOptions: { seed: 2, user: "x" },
+    })
+  })
+
+  it("does the same for hints under the configuration", () => {
+    const configurable = (tierwise: object) => ({ configurable: { tierwise } })
+    const bound = configurable({ taskType: "simple_qa", scopes: { tenant: "acme" } })
+    expect(mergeOptions<object>(bound, configurable({ scopes: { user: "bob" } }))).toMatchObject(
+      configurable({ taskType: "simple_qa", scopes: { tenant: "acme", user: "bob" } }),
+    )
   })
 })

@@ -151,6 +151,8 @@ describe("thresholdPolicy", () => {
 
   it.each([
     ["thresholds that overlap", { thresholds: [0.7, 0.3] }, "thresholds[1]"],
+    ["thresholds that leave a tier nothing", { thresholds: [0.5, 0.5] }, "thresholds[1]"],
+    ["a threshold of 1", { thresholds: [0.5, 1] }, "thresholds[1]"],
     ["a threshold outside (0, 1)", { thresholds: [0, 0.5] }, "thresholds[0]"],
     ["too few thresholds", { thresholds: [0.5] }, "thresholds"],
     ["a rule for an unknown tier", { taskTypes: { chat: "huge" } }, "taskTypes.chat"],

@@ -60,5 +60,7 @@ describe("checkRequest [C8.request-validation]", () => {
       preference: 0,
     }
     expect(() => checkRequest(request, tiers)).not.toThrow()
+    const one = { ...request, agentSpec: { minTier: "heavy", maxTier: "heavy" } }
+    expect(() => checkRequest(one, tiers)).not.toThrow()
   })
 })
