@@ -245,6 +245,8 @@ describe("FallbackChain over any Runnable", () => {
     ["maxRetries", -1],
     ["retryBaseMs", -1],
     ["attemptTimeoutMs", -1],
+    ["attemptTimeoutMs", 0],
+    ["attemptTimeoutMs", Number.NaN],
   ])("refuses a %s of %d", (name, value) => {
     expect(() => new FallbackChain({ links: [answers("light")], [name]: value })).toThrow(
       expect.objectContaining({ constructor: ConfigError, path: name }),

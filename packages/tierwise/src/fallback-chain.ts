@@ -72,8 +72,11 @@ export class FallbackChain<Input = unknown, Output = unknown> extends Runnable<
     this.settings = {
       maxFallbackAttempts: validCount(fields.maxFallbackAttempts ?? this.links.length, "maxFallbackAttempts"),
       maxRetries: validCount(fields.maxRetries ?? 2, "maxRetries"),
-      retryBaseMs: validMs(fields.retryBaseMs ?? 250, "retryBaseMs"),
-      attemptTimeoutMs: fields.attemptTimeoutMs && validMs(fields.attemptTimeoutMs, "attemptTimeoutMs"),
+      retryBaseMs: validMs(fields.retryBaseMs ?? 250, "retryBaseMs", 0),
+      attemptTimeoutMs:
+        fields.attemptTimeoutMs === undefined
+          ? undefined
+          : validMs(fields.attemptTimeoutMs, "attemptTimeoutMs", 1),
       now: Date.now,
       random: Math.random,
       pause,
@@ -199,7 +202,11 @@ function validCount(value: number, name: string): number {
   throw new ConfigError(name, `${value} is not a number of attempts`, "give a whole number, 0 or more")
 }
 
-function validMs(value: number, name: string): number {
-  if (value >= 0 && value < 2 ** 31) return value
-  throw new ConfigError(name, `${value} is not a duration`, "give milliseconds, 0 to 2^31 - 1")
+function validMs(value: number, name: string, least: number): number {
+  if (value >= least && value < 2 ** 31) return value
+  throw new ConfigError(
+    name,
+    `${value} is not a duration`,
+    `give milliseconds, at least ${least} and less than 2^31`,
+  )
 }

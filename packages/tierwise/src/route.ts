@@ -12,7 +12,7 @@ import { meterAnswer } from "./route/meter-answer.ts"
 import { type OpenRecord, openRecord } from "./route/open-record.ts"
 import type { RouterParts } from "./route/router-parts.ts"
 import type { Candidate } from "./spec/catalog.ts"
-import { messageOf, NoEligibleDeploymentError, TierwiseError } from "./spec/errors.ts"
+import { messageOf, NoEligibleDeploymentError } from "./spec/errors.ts"
 import type { RoutingDecision, Snapshot } from "./spec/policy.ts"
 import type { RouteRequest, Tier } from "./spec/request.ts"
 import type { Plan, RouteRecord } from "./spec/telemetry.ts"
@@ -86,7 +86,7 @@ export function createHall(parts: RouterParts): Hall {
         await judge(parts, walk, served)
         outcome = { by: served.by }
       } catch (error) {
-        outcome = { error }
+        outcome = { error: error ?? new Error("nothing was thrown, but thrown it was") }
         throw error
       } finally {
         record = walk.record.close(outcome.by, outcome.error)
@@ -241,7 +241,6 @@ function escalation(
 
 /** True for what an answer in hand may stand in for. */
 function isFailure(error: unknown, { invocation }: Walk): boolean {
-  if (TierwiseError.isInstance(error)) return true
   const callerAborted = invocation.config.signal?.aborted ?? false
   const kind = classifyFailure(error, { callerAborted, timedOut: false, fromProvider: false })
   return kind !== "aborted" && kind !== "control-flow" && kind !== "defect"

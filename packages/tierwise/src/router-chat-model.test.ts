@@ -1,5 +1,7 @@
+import { AsyncLocalStorage } from "node:async_hooks"
 import { CallbackManager } from "@langchain/core/callbacks/manager"
 import { AIMessage, HumanMessage } from "@langchain/core/messages"
+import { AsyncLocalStorageProviderSingleton } from "@langchain/core/singletons"
 import { fakeModel } from "@langchain/core/testing"
 import { describe, expect, it } from "vitest"
 import { RouterChatModel, type RouterChatModelFields } from "./router-chat-model.ts"
@@ -111,6 +113,17 @@ describe("RouterChatModel", () => {
       InvalidRequestError,
     )
     expect(() => router.bindTools([]).withStructuredOutput({ type: "object" })).not.toThrow()
+  })
+
+  it("is the parent of models that a validator asks, too", async () => {
+    AsyncLocalStorageProviderSingleton.initializeGlobalInstance(new AsyncLocalStorage())
+    const { told, handler } = tracer()
+    const judge = fakeModel().respond(new AIMessage("It is good."))
+    const validate = async () => ({ accepted: (await judge.invoke("Is it good?")).text.includes("good") })
+    const { router } = world(["Hi!"], { validator: { name: "judge", validate } as never })
+    await router.invoke("Hello", { callbacks: [handler] })
+    const [chain, ...models] = told.filter(({ event }) => event === "chain" || event === "llm")
+    expect(models.map(({ parent }) => parent)).toEqual([chain?.["runId"], chain?.["runId"]])
   })
 
   it("throws as a chat model does when a schema was asked for and no answer parsed", async () => {

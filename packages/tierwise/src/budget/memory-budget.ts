@@ -9,7 +9,7 @@ import type {
 import { ConfigError } from "../spec/errors.ts"
 import { type Amount, nanoUsd, usdToNano } from "../spec/money.ts"
 import type { Scopes } from "../spec/request.ts"
-import { spanOf, validTimeZone, type WindowSpan } from "./windows.ts"
+import { endOfWindow, validTimeZone } from "./windows.ts"
 
 /** How much, whose, how often. At least one of `usd` and `tokens`. */
 export interface BudgetLimit {
@@ -62,7 +62,8 @@ interface Counter {
   readonly rule: Rule
   /** e.g. `tenant:acme`. */
   readonly scope: string
-  readonly span: WindowSpan
+  /** When this turn of the window is over, epoch ms; undefined: never. */
+  readonly end: number | undefined
   spent: number
   held: number
   unconfirmed: number
@@ -101,9 +102,9 @@ export function memoryBudget(options: MemoryBudgetOptions): BudgetStore {
     return rulesFor(rules, scopes).map(({ rule, id }) => {
       const key = `${rule.scope}:${id}|${rule.window}|${rule.unit}`
       const known = counters.get(key)
-      if (known !== undefined && (known.span.end === undefined || at < known.span.end)) return known
-      const span = spanOf(rule.window, at, timeZone)
-      const counter = { rule, scope: `${rule.scope}:${id}`, span, spent: 0, held: 0, unconfirmed: 0 }
+      if (known !== undefined && (known.end === undefined || at < known.end)) return known
+      const end = endOfWindow(rule.window, at, timeZone)
+      const counter = { rule, scope: `${rule.scope}:${id}`, end, spent: 0, held: 0, unconfirmed: 0 }
       counters.set(key, counter)
       return counter
     })
@@ -119,8 +120,9 @@ export function memoryBudget(options: MemoryBudgetOptions): BudgetStore {
       if (hold.state === "held") nextSweep = Math.min(nextSweep, hold.expiresAt)
       else if (hold.expiresAt + LATE_SETTLEMENT_MS <= at) holds.delete(id)
     }
-    for (const [key, { span, held }] of counters) {
-      if (span.end !== undefined && span.end <= at && held === 0) counters.delete(key)
+    // Holds keep their own counters: what is still held in a window that is over is settled there all the same.
+    for (const [key, { end }] of counters) {
+      if (end !== undefined && end <= at) counters.delete(key)
     }
   }
 
@@ -282,7 +284,7 @@ function remaining({ rule, spent, held }: Counter): number {
 function refusalOf(counter: Counter): Refusal {
   const { window, unit, limit } = counter.rule
   const left = Math.max(0, remaining(counter))
-  return { scope: counter.scope, window, unit, limit, remaining: left, resetsAt: counter.span.end }
+  return { scope: counter.scope, window, unit, limit, remaining: left, resetsAt: counter.end }
 }
 
 function statusOf(counter: Counter): BudgetStatus {

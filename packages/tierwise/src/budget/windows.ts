@@ -2,25 +2,17 @@ import { DateTime, IANAZone } from "luxon"
 import type { BudgetWindow } from "../spec/budget.ts"
 import { ConfigError } from "../spec/errors.ts"
 
-/** One turn of a window: `[start, end)` in epoch ms. A `total` window has no end. */
-export interface WindowSpan {
-  readonly start: number
-  readonly end: number | undefined
-}
-
 /**
- * The calendar day or month that `at` lies in, in the zone's own time: a day with a clock change has 23 or 25 hours.
+ * When the calendar day or month that `at` lies in is over, epoch ms, in the zone's own time: a day with a clock change
+ * has 23 or 25 hours. Undefined for `total`, which never ends.
  */
-export function spanOf(window: BudgetWindow, at: number, timeZone: string): WindowSpan {
-  if (window === "total") return { start: 0, end: undefined }
+export function endOfWindow(window: BudgetWindow, at: number, timeZone: string): number | undefined {
+  if (window === "total") return undefined
   const start = DateTime.fromMillis(at, { zone: timeZone }).startOf(window)
-  return {
-    start: start.toMillis(),
-    end: start
-      .plus({ [window]: 1 })
-      .startOf(window)
-      .toMillis(),
-  }
+  return start
+    .plus({ [window]: 1 })
+    .startOf(window)
+    .toMillis()
 }
 
 /** @throws ConfigError unless it is an IANA time zone such as `Europe/Berlin` or `UTC`. */

@@ -1,7 +1,7 @@
 import type { Attempt, FailureKind } from "../spec/dispatch.ts"
 import { messageOf } from "../spec/errors.ts"
 import { type NanoUsd, ZERO_USD } from "../spec/money.ts"
-import { addUsage, NO_USAGE, type Usage } from "../spec/usage.ts"
+import { NO_USAGE, type Usage } from "../spec/usage.ts"
 import { classifyFailure, retryAfterMs } from "./classify-failure.ts"
 import type { DispatchCandidate, DispatchOptions, DispatchSettings, Hold } from "./dispatch-options.ts"
 import { FAILURE_HANDLING } from "./failure-handling.ts"
@@ -24,7 +24,8 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
 ): AsyncGenerator<P, Ended, undefined> {
   const { settings, signal } = options
   const { now } = settings
-  const account = newAccount(hold)
+  // At most one try under a hold costs anything: what may have been billed is not tried again under it.
+  let spent: { readonly usage: Usage | undefined; readonly cost: NanoUsd } | undefined
   try {
     for (let retry = 0; ; retry++) {
       const startedAt = now()
@@ -36,7 +37,7 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         finished = true
         const mayBeBilled = openedAt !== undefined || FAILURE_HANDLING[failure].mayBeBilled
         const { usage, cost } = meter?.read("failed", tried.wasSent() && mayBeBilled) ?? NOTHING_READ
-        if (usage !== undefined) account.add(usage, cost)
+        if (usage !== undefined) spent = { usage, cost }
         const base = attemptBase(candidate, startedAt, now() - startedAt)
         report({ ...base, outcome: "failed", failure, error: messageOf(error), cost, usage })
         return usage !== undefined
@@ -59,7 +60,7 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         if (openedAt === undefined && unopened.length === 0) throw endedSilently()
         const endedAt = now()
         const { usage, cost } = meter?.read("answered", false) ?? NOTHING_READ
-        account.add(usage, cost)
+        spent = { usage, cost }
         finished = true
         report({
           ...attemptBase(candidate, startedAt, endedAt - startedAt),
@@ -88,7 +89,7 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
       }
     }
   } finally {
-    await account.close()
+    await (spent === undefined ? hold.release() : hold.settle(spent))
   }
 }
 
@@ -132,18 +133,6 @@ function timeoutError(ms: number | undefined): Error {
 
 function endedSilently(): Error {
   return Object.assign(new Error("the answer ended before it began"), { name: "TruncatedError" })
-}
-
-/** Sums what the tries of one candidate cost, and closes the hold once. */
-function newAccount(hold: Hold) {
-  let total: { usage: Usage | undefined; cost: NanoUsd } | undefined
-  return {
-    add(usage: Usage | undefined, cost: NanoUsd): void {
-      const before = total ?? NOTHING_READ
-      total = { usage: addUsage(before.usage, usage), cost: (before.cost + cost) as NanoUsd }
-    },
-    close: () => (total === undefined ? hold.release() : hold.settle(total)),
-  }
 }
 
 /** How long to wait before the same candidate is tried again; undefined: not at all. */

@@ -12,7 +12,5 @@ export async function withSignal<T>(promise: Promise<T>, signal: AbortSignal | u
     return await Promise.race([promise, aborted])
   } finally {
     stop?.()
-    // Whoever lost the race may still reject; that is no longer anybody's business.
-    promise.catch(() => {})
   }
 }

@@ -210,6 +210,8 @@ describe("optionsFromEnv", () => {
     "http://172.16.0.1/v1",
     "http://192.168.1.1/v1",
     "http://gpu.internal/v1",
+    "http://vllm:8000/v1",
+    "http://[fd00::1]/v1",
   ])("prices an OpenAI-compatible server of one's own, at %s, by cost weight", async (server) => {
     const [light] = (await read({ MODEL_LIGHT: `openai-compatible/m@${server}` })).deployments
     expect(light).toMatchObject({ price: { costWeight: 1 }, gpuMemoryGb: 8 })
@@ -217,14 +219,16 @@ describe("optionsFromEnv", () => {
     expect((await read(byVariable)).deployments[0]?.price).toEqual({ costWeight: 1 })
   })
 
-  it.each(["http://172.32.0.1/v1", "https://api.example.com/v1"])(
-    "asks for the price of an OpenAI-compatible server at %s",
-    async (server) => {
-      expect(await reject({ MODEL_LIGHT: `openai-compatible/m@${server}` })).toMatchObject({
-        path: "MODEL_LIGHT_PRICE",
-      })
-    },
-  )
+  it.each([
+    "http://172.32.0.1/v1",
+    "https://api.example.com/v1",
+    "https://10.example.com/v1",
+    "https://localhost.example.com",
+  ])("asks for the price of an OpenAI-compatible server at %s", async (server) => {
+    expect(await reject({ MODEL_LIGHT: `openai-compatible/m@${server}` })).toMatchObject({
+      path: "MODEL_LIGHT_PRICE",
+    })
+  })
 
   it("takes how many candidates may be asked after the first [A1.max-fallback-attempts]", async () => {
     expect((await read({ MAX_FALLBACK_ATTEMPTS: "0" })).maxFallbackAttempts).toBe(0)

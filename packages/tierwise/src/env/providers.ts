@@ -120,7 +120,16 @@ export const PROVIDERS: Readonly<Record<string, Provider>> = {
 export function isPrivateAddress(baseUrl: string | undefined): boolean {
   if (baseUrl === undefined || !URL.canParse(baseUrl)) return false
   const { hostname } = new URL(baseUrl)
-  return /^(?:localhost|127\.|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|\[::1\])|\.(?:local|internal|lan)$/.test(
-    hostname,
-  )
+  return PRIVATE_HOSTS.some((pattern) => pattern.test(hostname))
 }
+
+const PRIVATE_HOSTS: readonly RegExp[] = [
+  /^127(?:\.\d+){3}$/,
+  /^10(?:\.\d+){3}$/,
+  /^192\.168(?:\.\d+){2}$/,
+  /^172\.(?:1[6-9]|2\d|3[01])(?:\.\d+){2}$/,
+  /^\[(?:::1|f[cd][0-9a-f]{2}:.*)\]$/,
+  // A name without a dot is resolved by the machine or its network: localhost, a compose service.
+  /^[^.:]+$/,
+  /\.(?:local|internal|lan)$/,
+]

@@ -58,11 +58,7 @@ export async function startChainRun({
     childConfig,
     within: (work) => {
       if (run === undefined) return work()
-      return AsyncLocalStorageProviderSingleton.runWithConfig<ReturnType<typeof work>>(
-        childConfig,
-        work,
-        true,
-      )
+      return AsyncLocalStorageProviderSingleton.runWithConfig<ReturnType<typeof work>>(childConfig, work)
     },
     end: async (output) => run?.handleChainEnd({ output }),
     fail: async (error) => run?.handleChainError(error),

@@ -59,7 +59,7 @@ export interface RouterOptions {
   /** How the input of a quote is bounded. Default `upper-bound`. */
   readonly quoteInput?: QuoteInput | undefined
   /** The most tokens one picture, clip or file is billed as. */
-  readonly mediaTokens?: Partial<MediaTokens> | undefined
+  readonly mediaTokens?: { readonly [Kind in keyof MediaTokens]?: number | undefined } | undefined
   /** Output cap in tokens for calls and deployments that name none. Default 4,096. */
   readonly maxOutputTokens?: number | undefined
   /** Good enough? Default: not empty, and follows the schema if one is asked for. */
