@@ -6,7 +6,7 @@ import type { ResponseFormat, RouteHints, RouteRequest } from "../spec/request.t
 import type { StructuredOutput } from "./call-model.ts"
 
 /** The call options that are for the router; everything else is the provider's. */
-const HINTS = [
+const HINTS: ReadonlySet<string> = new Set([
   "tier",
   "taskType",
   "agentSpec",
@@ -17,12 +17,12 @@ const HINTS = [
   "labels",
   "maxOutputTokens",
   "attributes",
-] as const satisfies readonly (keyof RouteHints)[]
+] satisfies (keyof RouteHints)[])
 
 type Options = Readonly<Record<string, unknown>>
 
 /** Options that are tables: a call adds to what was bound before, so that it cannot lose the tenant by naming the user. */
-const TABLES = ["scopes", "labels", "attributes", "providerOptions"] as const
+const TABLES: readonly string[] = ["scopes", "labels", "attributes", "providerOptions"]
 
 /** LangChain's merge, key by key also for the router's own tables. */
 export function mergeOptions<T extends object>(bound: T | undefined, given: T | undefined): T {
@@ -55,14 +55,16 @@ export function readCall(
   structured: StructuredOutput | undefined,
 ): { readonly request: RouteRequest; readonly callOptions: Options } {
   const { tools, providerOptions, ...given } = options
-  const callOptions: Record<string, unknown> = { ...(providerOptions as Options | undefined), ...given }
-  const fromConfig = (configurable?.["tierwise"] ?? {}) as Options
   const hints: Record<string, unknown> = {}
-  for (const name of HINTS) {
-    const [said, configured] = [callOptions[name], fromConfig[name]]
-    delete callOptions[name]
-    if ((said ?? configured) !== undefined) hints[name] = said ?? configured
-    joinTable(hints, name, TABLES.includes(name as never) ? configured : undefined, said)
+  const callOptions: Record<string, unknown> = { ...(providerOptions as Options | undefined) }
+  for (const [name, said] of Object.entries(given)) {
+    if (!HINTS.has(name)) callOptions[name] = said
+    else if (said !== undefined) hints[name] = said
+  }
+  for (const [name, configured] of Object.entries((configurable?.["tierwise"] ?? {}) as Options)) {
+    if (!HINTS.has(name) || configured === undefined) continue
+    if (TABLES.includes(name)) joinTable(hints, name, configured, hints[name])
+    hints[name] ??= configured
   }
   const responseFormat = structured ? formatOf(structured) : askedFormat(callOptions)
   const request: RouteRequest = {
