@@ -11,7 +11,7 @@ import {
 import type { AIMessage, AIMessageChunk, BaseMessage } from "@langchain/core/messages"
 import { OutputParserException } from "@langchain/core/output_parsers"
 import { ChatGenerationChunk, type ChatResult, type LLMResult } from "@langchain/core/outputs"
-import { ensureConfig, type Runnable, type RunnableConfig, RunnableLambda } from "@langchain/core/runnables"
+import { type Runnable, type RunnableConfig, RunnableLambda } from "@langchain/core/runnables"
 import type { SerializableSchema } from "@langchain/core/utils/standard_schema"
 import type { ZodV3Like, ZodV4Like } from "@langchain/core/utils/types"
 import { type FromEnvOptions, optionsFromEnv } from "./env/options-from-env.ts"
@@ -112,8 +112,8 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     options: Partial<RouterCallOptions> & { readonly snapshot?: Snapshot | undefined } = {},
   ): Promise<Plan> {
     const { snapshot, ...rest } = options
-    const config = ensureConfig(mergeOptions(this.defaultOptions, rest) as RouterCallOptions)
-    const [{ configurable }, callOptions] = this._separateRunnableConfigFromCallOptions(config)
+    const merged = mergeOptions(this.defaultOptions, rest) as RouterCallOptions
+    const [{ configurable }, callOptions] = this._separateRunnableConfigFromCallOptions(merged)
     const { request } = readCall(RouterChatModel.messagesOf(input), callOptions, configurable, undefined)
     return this.hall.plan(request, snapshot)
   }
@@ -248,7 +248,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     options: Partial<RouterCallOptions> | undefined,
     structured: StructuredOutput | undefined,
   ): Promise<Call> {
-    const merged = ensureConfig(mergeOptions(this.defaultOptions, options) as RouterCallOptions)
+    const merged = mergeOptions(this.defaultOptions, options) as RouterCallOptions
     const [config, given] = this._separateRunnableConfigFromCallOptions(merged)
     const messages = RouterChatModel.messagesOf(input)
     const { request, callOptions } = readCall(messages, given, config.configurable, structured)

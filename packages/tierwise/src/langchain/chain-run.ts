@@ -67,10 +67,8 @@ export async function startChainRun({
 
 /** What the constructor was given is inherited: a model's own callbacks see its LLM runs, and ours are the children's. */
 function managerFor(config: RunnableConfig, own: ChainRunOptions["own"]): CallbackManager | undefined {
-  const { callbacks, tags, metadata } = mergeConfigs(
-    { callbacks: own.callbacks, tags: own.tags, metadata: own.metadata } as RunnableConfig,
-    config,
-  )
+  const given = [own.callbacks, own.tags, own.metadata].some((value) => value !== undefined)
+  const { callbacks, tags, metadata } = given ? mergeConfigs(own as RunnableConfig, config) : config
   const verbose = { verbose: own.verbose ?? false }
   return CallbackManager._configureSync(callbacks, undefined, tags, undefined, metadata, undefined, verbose)
 }

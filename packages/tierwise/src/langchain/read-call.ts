@@ -25,9 +25,10 @@ type Options = Readonly<Record<string, unknown>>
 const TABLES: readonly string[] = ["scopes", "labels", "attributes", "providerOptions"]
 
 /** LangChain's merge, key by key also for the router's own tables. */
-export function mergeOptions<T extends object>(bound: T | undefined, given: T | undefined): T {
+export function mergeOptions<T extends object>(bound: T, given: T | undefined): T {
+  if (given === undefined || Object.keys(bound).length === 0) return { ...(given ?? bound) }
   const merged = mergeConfigs(bound as RunnableConfig, given as RunnableConfig) as Record<string, unknown>
-  const [before, after] = [bound ?? {}, given ?? {}] as [Options, Options]
+  const [before, after] = [bound, given] as [Options, Options]
   for (const name of TABLES) joinTable(merged, name, before[name], after[name])
   const hints = [before, after].map(({ configurable }) => (configurable as Options | undefined)?.["tierwise"])
   if (isTable(hints[0]) && isTable(hints[1])) {
