@@ -1,4 +1,5 @@
-import { memoryBudget } from "tierwise"
+import { ChatAnthropic } from "@langchain/anthropic"
+import { memoryBudget, RouterChatModel } from "tierwise"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
 import { answers, cutsItsBody, openOddWorld, says, streams, type Way } from "./scripted-server.ts"
@@ -86,6 +87,64 @@ describe("a provider that answers oddly", () => {
     expect(world.records[0]?.attempts[0]).toMatchObject({ failure: "timeout" })
   })
 
+  it("is paid the whole quote when it thinks in silence until we lose patience", async () => {
+    const thinks: Way = (response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" })
+      const choices = [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }]
+      response.write(`data: ${JSON.stringify({ id: "c-1", object: "chat.completion.chunk", choices })}\n\n`)
+    }
+    await using world = await openOddWorld(thinks, streams(["Fine."]))
+    await read(await world.router({ attemptTimeoutMs: 80 }).stream("Hello"))
+    const quote = world.records[0]?.plan.candidates[0]?.quote
+    expect(world.records[0]?.attempts[0]).toMatchObject({ failure: "timeout", cost: quote?.money })
+  })
+
+  it("falls back in Anthropic's form too, whose first event has ids but no words [N5.stream-failover]", async () => {
+    const starts =
+      'event: message_start\ndata: {"type":"message_start","message":{"id":"m-1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":5,"output_tokens":1}}}\n\n'
+    const overloaded =
+      'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+    const block =
+      'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
+    const word =
+      'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Fine."}}\n\n'
+    const stop =
+      'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3}}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n'
+    await using world = await openOddWorld(
+      says(starts + overloaded, "text/event-stream"),
+      says(starts + block + word + stop, "text/event-stream"),
+    )
+    const chat = () =>
+      new ChatAnthropic({ model: "m", apiKey: "none", anthropicApiUrl: world.baseUrl, maxTokens: 100 })
+    const price = { inputPerMTok: 1, outputPerMTok: 5 }
+    const router = new RouterChatModel({
+      tiers: ["light", "heavy"],
+      deployments: [
+        { tier: "light", model: chat(), price },
+        { tier: "heavy", model: chat(), price },
+      ],
+    })
+    expect(await read(await router.stream("Hello"))).toBe("Fine.")
+    expect(world.bodies.map((body) => body["max_tokens"])).toEqual([100, 100])
+  })
+
+  it("is not asked again, and paid the quote, when it hangs up on a request it has read", async () => {
+    await using world = await openOddWorld((response) => void response.destroy(), answers("Fine."))
+    const reply = await world.router().invoke("Hello")
+    expect(replyMetadata(reply).attempts.map(({ because }) => because)).toEqual(["truncated", undefined])
+    expect(world.bodies).toHaveLength(2)
+    const quote = world.records[0]?.plan.candidates[0]?.quote
+    expect(world.records[0]?.attempts[0]).toMatchObject({ cost: quote?.money })
+  })
+
+  it("is not believed when it reports more tokens than there are", async () => {
+    const usage = { prompt_tokens: 10, completion_tokens: 999_000_000, total_tokens: 999_000_010 }
+    await using world = await openOddWorld(answers("Fine.", { usage }))
+    const budget = purse()
+    expect((await world.router({ budget }).invoke("Hello")).text).toBe("Fine.")
+    expect(await spentOf(budget)).toMatchObject({ held: 0, spent: world.records[0]?.cost })
+  })
+
   it("streams also through a model that cannot stream [L1.stream]", async () => {
     await using world = await openOddWorld(answers("All at once."))
     const chunks = []
@@ -128,6 +187,16 @@ describe("a schema that transforms", () => {
     const asked = world.router().withStructuredOutput(schema, { method: "jsonSchema" })
     expect(await asked.invoke("Hello")).toEqual({ n: 42 })
     expect(world.bodies).toHaveLength(1)
+  })
+
+  it("is not asked for beside tools, which no provider could follow both", async () => {
+    await using world = await openOddWorld(answers("{}"))
+    const tools = [
+      { type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } },
+    ]
+    const asked = world.router().withStructuredOutput(z.object({ n: z.number() }))
+    await expect(asked.invoke("Hello", { tools } as never)).rejects.toMatchObject({ path: "tools" })
+    expect(world.bodies).toEqual([])
   })
 
   it("that cannot be written down is refused by its name", async () => {

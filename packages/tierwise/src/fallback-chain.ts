@@ -187,9 +187,13 @@ function startingAt<L extends DispatchCandidate>(
   preferred: Tier | undefined,
 ): readonly L[] {
   if (preferred === undefined) return links
-  const start = links.findIndex(({ tier }) => tier === preferred)
-  if (start !== -1) return [...links.slice(start), ...links.slice(0, start).reverse()]
-  const known = [...new Set(links.map(({ tier }) => tier))].join(", ")
+  const tiers = [...new Set(links.map(({ tier }) => tier))]
+  const from = tiers.indexOf(preferred)
+  if (from !== -1) {
+    const order = [...tiers.slice(from), ...tiers.slice(0, from).reverse()]
+    return order.flatMap((tier) => links.filter((link) => link.tier === tier))
+  }
+  const known = tiers.join(", ")
   throw new InvalidRequestError(
     "preferredTier",
     `"${preferred}" is not a tier of this chain`,

@@ -180,8 +180,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     config?: StructuredOutputMethodOptions<boolean>,
   ): Runnable<BaseLanguageModelInput, Output | { raw: BaseMessage; parsed: Output }> {
     if ((this.defaultOptions.tools?.length ?? 0) > 0) {
-      const fix = "ask for the schema on a router without tools, or pass responseFormat to the agent"
-      throw new InvalidRequestError("tools", "a schema cannot be asked for while tools are bound", fix)
+      throw toolsAndSchema()
     }
     const structured = { schema, config: { ...config } }
     const includeRaw = config?.includeRaw === true
@@ -252,6 +251,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     const [config, given] = this._separateRunnableConfigFromCallOptions(merged)
     const messages = RouterChatModel.messagesOf(input)
     const { request, callOptions } = readCall(messages, given, config.configurable, structured)
+    if (structured !== undefined && (request.tools?.length ?? 0) > 0) throw toolsAndSchema()
     const { own } = this
     const run = await startChainRun({
       config,
@@ -267,4 +267,9 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
   private static messagesOf(input: BaseLanguageModelInput): BaseMessage[] {
     return BaseChatModel._convertInputToPromptValue(input).toChatMessages()
   }
+}
+
+function toolsAndSchema(): InvalidRequestError {
+  const fix = "ask for the schema on a router without tools, or pass responseFormat to the agent"
+  return new InvalidRequestError("tools", "a schema cannot be asked for while tools are offered", fix)
 }

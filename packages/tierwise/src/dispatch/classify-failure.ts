@@ -53,13 +53,16 @@ function byName(shape: Shape): FailureKind | undefined {
   if (shape["is_bubble_up"] === true) return "control-flow"
   const names = [shape["name"], (shape["constructor"] as { name?: unknown } | undefined)?.name]
   const kind = names.map((name) => lookUp(BY_NAME, name)).find((found) => found !== undefined)
+  // The connection that was never made and the one that broke go by one name; their causes tell them apart.
+  if (kind === "network") return byCause(shape, new Set()) ?? kind
   return kind === "defect" ? (byFetchError(shape) ?? kind) : kind
 }
 
 /** fetch reports the network's failures as TypeErrors, with the reason as their cause. */
 function byFetchError(shape: Shape): FailureKind | undefined {
   if (shape["message"] === "terminated") return "truncated"
-  return shape["message"] === "fetch failed" || shape["cause"] instanceof Error ? "network" : undefined
+  if (shape["message"] !== "fetch failed" && !(shape["cause"] instanceof Error)) return undefined
+  return byCause(shape, new Set()) ?? "network"
 }
 
 function lookUp<T>(table: Readonly<Record<string, T>>, key: unknown): T | undefined {
@@ -80,13 +83,13 @@ const BY_CODE: Readonly<Record<string, FailureKind>> = {
   invalid_api_key: "authentication",
   overloaded_error: "overloaded",
   ECONNREFUSED: "network",
-  ECONNRESET: "network",
+  ECONNRESET: "truncated",
   ENOTFOUND: "network",
   EAI_AGAIN: "network",
-  EPIPE: "network",
-  ETIMEDOUT: "timeout",
-  UND_ERR_SOCKET: "network",
-  UND_ERR_CONNECT_TIMEOUT: "timeout",
+  EPIPE: "truncated",
+  ETIMEDOUT: "network",
+  UND_ERR_SOCKET: "truncated",
+  UND_ERR_CONNECT_TIMEOUT: "network",
   UND_ERR_HEADERS_TIMEOUT: "timeout",
   UND_ERR_BODY_TIMEOUT: "timeout",
 }
@@ -103,7 +106,7 @@ const BY_STATUS: Readonly<Record<number, FailureKind>> = {
   402: "quota-exhausted",
   403: "authentication",
   404: "not-found",
-  408: "timeout",
+  408: "server-error",
   409: "server-error",
   413: "context-overflow",
   422: "invalid-request",

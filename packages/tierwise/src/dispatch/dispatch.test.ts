@@ -186,7 +186,7 @@ describe("dispatch", () => {
   it.each([
     ["overloaded", failing(503)],
     ["a server error", failing(500)],
-    ["the network", Object.assign(new Error("reset"), { code: "ECONNRESET" })],
+    ["the network", Object.assign(new Error("refused"), { code: "ECONNREFUSED" })],
   ])("asks the next one when retries did not heal %s", async (_, error) => {
     const { run, log } = world({ a: [error, error], b: [["ok"]] }, { maxRetries: 1 })
     expect(await run()).toEqual(["ok"])

@@ -77,7 +77,16 @@ export function callModel(call: ModelCall): AsyncGenerator<Piece, void, undefine
 export function hasContent({ message, parseError }: Piece): boolean {
   if (parseError !== undefined || message.content.length > 0) return true
   const { tool_call_chunks: chunks } = message as { tool_call_chunks?: readonly unknown[] }
-  return (chunks ?? message.tool_calls ?? []).length > 0 || Object.keys(message.additional_kwargs).length > 0
+  if ((chunks ?? message.tool_calls ?? []).length > 0) return true
+  return WORDS_APART.some((name) => isFilled(message.additional_kwargs[name]))
+}
+
+/** Where packages put what was generated but is no content; the ids and models they put beside it are no words. */
+const WORDS_APART = ["reasoning_content", "refusal", "function_call", "tool_calls", "audio"] as const
+
+function isFilled(value: unknown): boolean {
+  if (typeof value === "string" || Array.isArray(value)) return value.length > 0
+  return typeof value === "object" && value !== null
 }
 
 function pieces(

@@ -36,9 +36,11 @@ const LIMIT_PARAMETERS = ["max_tokens", "max_completion_tokens", "max_output_tok
 /** Why the output of this model cannot be capped from outside; undefined if it can. */
 export function outputLimitObstacle(model: BaseChatModel): string | undefined {
   if (outputLimitField(model) === undefined) return "it has no maxTokens, numPredict or maxOutputTokens"
-  const { modelKwargs } = model as unknown as { modelKwargs?: Fields }
-  const past = LIMIT_PARAMETERS.find((name) => modelKwargs?.[name] !== undefined)
-  if (past !== undefined) return `its modelKwargs.${past} would go past the cap`
+  for (const extra of ["modelKwargs", "invocationKwargs"]) {
+    const kwargs = (model as unknown as Fields)[extra] as Fields | undefined
+    const past = LIMIT_PARAMETERS.find((name) => kwargs?.[name] !== undefined)
+    if (past !== undefined) return `its ${extra}.${past} would go past the cap`
+  }
   return hasPrivateFields(model) ? "its class has #private fields, which a view of it cannot read" : undefined
 }
 

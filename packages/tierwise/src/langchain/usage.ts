@@ -20,8 +20,8 @@ export function reportedUsage(message: AIMessage | AIMessageChunk): Usage | unde
   }
 }
 
-/** A billion tokens is more than any call can have. */
-const MOST_TOKENS = 1e9
+/** A hundred million tokens is more than any call can have. */
+const MOST_TOKENS = 1e8
 
 function tokens(count: unknown): number | undefined {
   if (typeof count !== "number" || !(count >= 0 && count <= MOST_TOKENS)) return undefined

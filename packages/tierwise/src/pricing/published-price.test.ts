@@ -21,6 +21,10 @@ describe("publishedPrice", () => {
     })
   })
 
+  it("knows no price in tokens for a model that takes a fee per request as well", async () => {
+    expect(await publishedPrice("perplexity", "sonar")).toBeUndefined()
+  })
+
   it("knows no price for a model nobody lists", async () => {
     expect(await publishedPrice("openai", "never-heard-of")).toBeUndefined()
   })

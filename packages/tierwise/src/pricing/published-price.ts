@@ -3,7 +3,7 @@ import type { PublishedPrice, TokenPrice } from "../spec/catalog.ts"
 /**
  * The published price of a provider's model, from the data of `@pydantic/genai-prices`, or undefined if it lists none.
  * Where a price rises in several steps with the context length, the first step is priced like the highest: a hold must
- * never be too small.
+ * never be too small. A model that also takes a fee per request has no price here: tokens alone would be too little.
  *
  * @param provider The provider's id in that data: `openai`, `anthropic`, `together`, …
  */
@@ -12,6 +12,8 @@ export async function publishedPrice(provider: string, model: string): Promise<P
   const found = calcPrice({ input_tokens: 1, output_tokens: 1 }, model, { providerId: provider })
   if (found === null) return undefined
   const figures: Figures = found.model_price
+  // A fee per request cannot be said in tokens; half a price is no price.
+  if (figures["requests_kcount"] !== undefined) return undefined
   const base = priceBy(figures, baseOf)
   if (base === undefined) return undefined
   const steps = Object.values(figures).flatMap((figure) => (typeof figure === "object" ? figure.tiers : []))

@@ -31,7 +31,14 @@ export function meterAnswer({ features, rates, quote, maxOutputTokens }: MeterOp
     const inputTokens = quote.tokens - maxOutputTokens
     return { usage: estimate(inputTokens, maxOutputTokens), cost: quote.money }
   }
-  const priced = (usage: Usage) => ({ usage, cost: costOf(usage, rates) })
+  const priced = (usage: Usage) => {
+    try {
+      return { usage, cost: costOf(usage, rates) }
+    } catch {
+      // A report beyond what money can count is no report.
+      return wholeQuote()
+    }
+  }
 
   return {
     see({ message, unseen }) {
@@ -41,7 +48,8 @@ export function meterAnswer({ features, rates, quote, maxOutputTokens }: MeterOp
     },
     read(ended, mayBeBilled) {
       if (ended === "failed" && !mayBeBilled) return { usage: undefined, cost: ZERO_USD }
-      if (lost || (ended === "failed" && seen.length === 0)) return wholeQuote()
+      const saidNothing = seen.every((words) => words === "")
+      if (lost || (ended === "failed" && saidNothing)) return wholeQuote()
       if (reported === undefined) return priced(estimate(features.inputTokens, seenTokens()))
       if (ended === "answered") return priced(reported)
       // Providers report the output last: what a broken stream has reported of it is less than what it has sent.

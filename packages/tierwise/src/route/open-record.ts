@@ -43,6 +43,7 @@ export function openRecord(options: OpenRecordOptions): OpenRecord {
     id,
     attempted(attempt) {
       // Observers are handed this very object, and have no say in what it cost.
+      if ("usage" in attempt) Object.freeze(attempt.usage)
       attempts.push(Object.freeze(attempt))
       tell({ type: "attempt-ended", id, attempt })
     },
@@ -99,5 +100,11 @@ function baselineCost(
   const winner = attempts.findLast(
     (attempt) => attempt.outcome === "answered" && attempt.deploymentId === answeredBy?.deploymentId,
   )
-  return winner?.outcome === "answered" ? costOf(winner.usage, rates) : ZERO_USD
+  if (winner?.outcome !== "answered") return ZERO_USD
+  try {
+    return costOf(winner.usage, rates)
+  } catch {
+    // What cannot be counted is compared with nothing: a report must not cost the answer.
+    return ZERO_USD
+  }
 }
