@@ -90,6 +90,17 @@ describe("memoryBudget", () => {
     await expect(store.extend("1", ttlMs)).rejects.toThrow("positive number of milliseconds")
   })
 
+  it("keeps ids apart whatever characters they are made of", async () => {
+    const limits: BudgetLimit[] = [
+      { scope: "team", window: "day", tokens: 100 },
+      { scope: "team:a", window: "day", tokens: 100 },
+    ]
+    const store = memoryBudget({ limits })
+    const scopes = { team: "a:b", "team:a": "b" }
+    await store.reserve({ id: "1", scopes, amount: amount(0, 80) })
+    expect((await store.status(scopes)).map(({ held }) => held)).toEqual([80, 80])
+  })
+
   it("limits all calls together in the scope global", async () => {
     const store = memoryBudget({ limits: [{ scope: "global", window: "total", tokens: 100 }] })
     await store.reserve({ id: "1", scopes: { tenant: "a" }, amount: amount(0, 80) })

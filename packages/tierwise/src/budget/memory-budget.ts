@@ -100,7 +100,8 @@ export function memoryBudget(options: MemoryBudgetOptions): BudgetStore {
   function countersFor(scopes: Scopes): Counter[] {
     const at = now()
     return rulesFor(rules, scopes).map(({ rule, id }) => {
-      const key = `${rule.scope}:${id}|${rule.window}|${rule.unit}`
+      // Names may hold any character; joined by one, two ids could come out as the same.
+      const key = JSON.stringify([rule.scope, id, rule.window, rule.unit])
       const known = counters.get(key)
       if (known !== undefined && (known.end === undefined || at < known.end)) return known
       const end = endOfWindow(rule.window, at, timeZone)

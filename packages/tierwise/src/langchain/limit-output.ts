@@ -76,8 +76,8 @@ export function outputLimiter(): OutputLimiter {
 }
 
 /**
- * The same model with another output cap: a view that delegates to it, so that its client, its concurrency limit and
- * any subclass behaviour stay shared. The model itself is not changed.
+ * The same model with another output cap: a view that delegates to it, so that its concurrency limit and any subclass
+ * behaviour stay shared; packages that build their HTTP client late build one per view. The model itself is not changed.
  */
 export function limitOutput<M extends object>(model: M, maxTokens: number): M {
   const field = LIMIT_FIELDS.find((name) => name in model)
