@@ -19,6 +19,7 @@ const ROOMS = [
   "dispatch",
   "validation",
   "telemetry",
+  "cache",
 ]
 
 /** Every folder of the library. A file at the top of src is a door, but for the hall, route.ts. */
@@ -30,6 +31,7 @@ const FOLDERS: ReadonlyMap<string, Place> = new Map<string, Place>([
   ["middleware", "door"],
   ["callbacks", "door"],
   ["testing", "door"],
+  ["fallback", "door"],
   ["env", "door"],
   ...ROOMS.map((room): [string, Place] => [room, "room"]),
 ])

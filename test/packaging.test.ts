@@ -1,4 +1,4 @@
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { copyFileSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -12,28 +12,41 @@ const packages = globSync("packages/*/package.json", { cwd: root })
   .filter(({ manifest }) => manifest.private !== true)
 const entries = packages.flatMap(({ manifest }) => publicEntries(manifest))
 
-/** What a user gets: the packages, built, packed and installed from their tarballs beside the peer they need. */
+/** Entries that ask for a package which the others do without. */
+const NEEDS: Readonly<Record<string, string>> = { "tierwise/middleware": "langchain" }
+
+/**
+ * Both ends of the supported range, each with the newest provider's package that takes it. Cores before 1.2.8 let no call
+ * switch off the package's own retries, which multiply the router's.
+ */
+const ENDS = {
+  oldest: [`@langchain/core@${oldestOf("@langchain/core")}`, "@langchain/openai@1.5.8"],
+  newest: ["@langchain/core", "@langchain/openai", "langchain"].map((name) => `${name}@${installed(name)}`),
+}
+
+/** What a user gets: the packages, built, packed and installed from their tarballs beside the peers they need. */
 describe("the published packages", () => {
-  const consumer = mkdtempSync(join(tmpdir(), "tierwise-consumer-"))
+  const newest = mkdtempSync(join(tmpdir(), "tierwise-consumer-"))
+  const oldest = mkdtempSync(join(tmpdir(), "tierwise-consumer-"))
+  const folders = { oldest, newest }
   const tarballs = new Map<string, Tarball>()
 
   beforeAll(async () => {
     // A file that is gone from the sources would otherwise live on in what is packed.
     for (const { folder } of packages) rmSync(join(folder, "dist"), { recursive: true, force: true })
     await mustRun("tsc", ["-b", ...packages.map(({ folder }) => join(folder, "tsconfig.build.json"))], root)
-    for (const { folder, manifest } of packages) tarballs.set(manifest.name, await pack(folder, consumer))
+    for (const { folder, manifest } of packages) tarballs.set(manifest.name, await pack(folder, newest))
 
-    writeFileSync(join(consumer, "package.json"), JSON.stringify({ private: true, type: "module" }))
-    const core = readManifest(join(root, "packages/tierwise/node_modules/@langchain/core/package.json"))
-    const wanted = [...[...tarballs.values()].map(({ file }) => file), `@langchain/core@${core.version}`]
-    await mustRun(
-      "npm",
-      ["install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts", ...wanted],
-      consumer,
-    )
+    const packed = [...tarballs.values()].map(({ file }) => file)
+    await Promise.all([
+      install([...packed, ...ENDS.oldest], oldest),
+      install([...packed, ...ENDS.newest], newest),
+    ])
   })
 
-  afterAll(() => rmSync(consumer, { recursive: true, force: true }))
+  afterAll(() => {
+    for (const folder of [oldest, newest]) rmSync(folder, { recursive: true, force: true })
+  })
 
   it.for(packages)(
     "$manifest.name holds its README and LICENSE, and no tests or build notes",
@@ -47,25 +60,58 @@ describe("the published packages", () => {
 
   it.for(packages)("$manifest.name depends on versions, not on the workspace", ({ manifest }) => {
     const published = JSON.stringify(
-      readManifest(join(consumer, "node_modules", manifest.name, "package.json")),
+      readManifest(join(newest, "node_modules", manifest.name, "package.json")),
     )
     expect(published).not.toMatch(/"(?:catalog|workspace):/)
   })
 
   it("can be imported and required, with the same names", async () => {
     for (const entry of entries) {
-      const imported = await namesByNode(`await import("${entry}")`, consumer)
-      const required = await namesByNode(`createRequire(import.meta.url)("${entry}")`, consumer)
+      const imported = await namesByNode(`await import("${entry}")`, newest)
+      const required = await namesByNode(`createRequire(import.meta.url)("${entry}")`, newest)
       expect(required, entry).toEqual(imported)
     }
+  })
+
+  it("need of the oldest core nothing that only newer ones have", async () => {
+    for (const entry of entries.filter((entry) => !(entry in NEEDS))) {
+      const [before, now] = await Promise.all(
+        [oldest, newest].map((folder) => namesByNode(`await import("${entry}")`, folder)),
+      )
+      expect(before, entry).toEqual(now)
+    }
+  })
+
+  it.for(["oldest", "newest"] as const)("work for a user with the %s supported core", async (end) => {
+    const folder = folders[end]
+    copyFileSync(new URL("./consumer-program.ts", import.meta.url), join(folder, "program.ts"))
+    const [{ code, output }, errors] = await Promise.all([
+      runProgram("node", ["program.ts"], { cwd: folder }),
+      typeErrors(folder, "program.ts", { moduleResolution: "nodenext", module: "nodenext" }),
+    ])
+    expect(code, output).toBe(0)
+    expect(errors).toEqual([])
+  })
+
+  it.for(Object.entries(NEEDS))("say that %s needs %s where it is missing", async ([entry, needed]) => {
+    expect(entries).toContain(entry)
+    const { code, output } = await runProgram(
+      "node",
+      ["--input-type=module", "--eval", `import "${entry}"`],
+      {
+        cwd: oldest,
+      },
+    )
+    expect(code).not.toBe(0)
+    expect(output).toMatch(new RegExp(`Cannot find package '${needed}'|npm install ${needed}`))
   })
 
   // After a wanted change: npm test -- packaging -u
   it("export the names in test/exported-names.json, and no others", async () => {
     const names: Record<string, { values: readonly string[]; types: readonly string[] }> = {}
     for (const entry of entries) {
-      const values = await namesByNode(`await import("${entry}")`, consumer)
-      const declared = declaredNames(declarationsOf(entry, consumer))
+      const values = await namesByNode(`await import("${entry}")`, newest)
+      const declared = declaredNames(declarationsOf(entry, newest))
       expect(values.filter((name) => !declared.includes(name))).toEqual([])
       names[entry] = { values, types: declared.filter((name) => !values.includes(name)) }
     }
@@ -76,31 +122,15 @@ describe("the published packages", () => {
     { moduleResolution: "nodenext", module: "nodenext" },
     { moduleResolution: "bundler", module: "esnext" },
   ])("type-check for a user with moduleResolution $moduleResolution", async (compilerOptions) => {
-    const config = `tsconfig.${compilerOptions.moduleResolution}.json`
-    writeFileSync(join(consumer, "consumer.ts"), importEverything(consumer))
-    writeFileSync(
-      join(consumer, config),
-      JSON.stringify({
-        ...CONSUMER_CONFIG,
-        compilerOptions: {
-          ...CONSUMER_CONFIG.compilerOptions,
-          ...compilerOptions,
-        },
-      }),
-    )
-    const { output } = await runProgram("tsc", ["-p", config], { cwd: consumer, env: process.env })
-    // Declarations of other packages are checked as well, and are not ours to mend.
-    const ours = output
-      .split("\n")
-      .filter((line) => /^(?:consumer|node_modules\/(?:@tierwise\/|tierwise\/))/.test(line))
-    expect(ours).toEqual([])
+    writeFileSync(join(newest, "consumer.ts"), importEverything(newest))
+    expect(await typeErrors(newest, "consumer.ts", compilerOptions)).toEqual([])
   })
 
   it("say which package to install when a provider's is missing", async () => {
     const program = `import { RouterChatModel } from "tierwise"
       await RouterChatModel.fromEnv({ env: {}, envFile: false }).catch((error) => console.log(error.message))`
     const { output } = await runProgram("node", ["--input-type=module", "-e", program], {
-      cwd: consumer,
+      cwd: newest,
       env: process.env,
     })
     expect(output).toContain("MODEL_LIGHT: it needs the package @langchain/ollama, which is not installed")
@@ -113,7 +143,7 @@ describe("the published packages", () => {
       ["publint", "--strict", file],
       ["attw", file, "--profile", "esm-only", "--format", "ascii", "--no-color"],
     ] as const) {
-      const { code, output } = await runProgram(program, args, { cwd: consumer, env: process.env })
+      const { code, output } = await runProgram(program, args, { cwd: newest, env: process.env })
       expect(code, output).toBe(0)
     }
   })
@@ -123,6 +153,7 @@ interface Manifest {
   readonly name: string
   readonly version: string
   readonly private?: boolean
+  readonly peerDependencies?: Readonly<Record<string, string>>
   readonly exports?: Readonly<Record<string, unknown>>
 }
 
@@ -142,11 +173,24 @@ const CONSUMER_CONFIG = {
     types: ["node"],
     typeRoots: [join(root, "node_modules", "@types")],
   },
-  files: ["consumer.ts"],
 }
 
 function readManifest(file: string): Manifest {
   return JSON.parse(readFileSync(file, "utf8")) as Manifest
+}
+
+/** The lowest version that the library says it works with. */
+function oldestOf(peer: string): string {
+  const range = packages.find(({ manifest }) => manifest.name === "tierwise")?.manifest.peerDependencies?.[
+    peer
+  ]
+  if (range?.startsWith("^") !== true) throw new Error(`tierwise has no caret range for ${peer}`)
+  return range.slice(1)
+}
+
+/** The version that everything else here is tested with. */
+function installed(name: string): string {
+  return readManifest(join(root, "packages/tierwise/node_modules", name, "package.json")).version
 }
 
 /** `tierwise`, `tierwise/testing` …: what a user can import. */
@@ -170,6 +214,27 @@ async function pack(folder: string, into: string): Promise<Tarball> {
     files: { path: string }[]
   }
   return { file: join(into, filename.split(/[\\/]/).at(-1) ?? ""), files: files.map(({ path }) => path) }
+}
+
+async function install(wanted: readonly string[], folder: string): Promise<void> {
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }))
+  await mustRun("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", ...wanted], folder)
+}
+
+/** What a strict user's compiler says of one of their files and of our declarations. */
+async function typeErrors(
+  folder: string,
+  file: string,
+  compilerOptions: Readonly<Record<string, string>>,
+): Promise<readonly string[]> {
+  const config = `tsconfig.${file}.${compilerOptions["moduleResolution"]}.json`
+  const options = { ...CONSUMER_CONFIG.compilerOptions, ...compilerOptions }
+  writeFileSync(join(folder, config), JSON.stringify({ compilerOptions: options, files: [file] }))
+  const { output } = await runProgram("tsc", ["-p", config], { cwd: folder, env: process.env })
+  // Declarations of other packages are checked as well, and are not ours to mend.
+  return output
+    .split("\n")
+    .filter((line) => line.startsWith(file) || /^node_modules\/(?:@tierwise\/|tierwise\/)/.test(line))
 }
 
 /** Runs a program that has to succeed, and gives its output. */

@@ -2,11 +2,11 @@ import { fstatSync } from "node:fs"
 import { createInterface } from "node:readline"
 import { setTimeout as wait } from "node:timers/promises"
 import { styleText } from "node:util"
-import { nanoToUsd, type RouteRecord, TierwiseError } from "tierwise"
+import { lowConfidence, nanoToUsd, type RouteRecord, TierwiseError } from "tierwise"
+import { type Models, openModels } from "../models.ts"
+import { quoted, showPlan, showRecord, usd } from "../show.ts"
 import type { Step } from "./assistant.ts"
-import { type Models, openModels } from "./models.ts"
 import { runMorning, type Totals } from "./run.ts"
-import { quoted, showPlan, showRecord, usd } from "./show.ts"
 import { morning } from "./workload.ts"
 
 /**
@@ -20,9 +20,14 @@ process.stdout.on("error", () => process.exit(0))
 
 const records: RouteRecord[] = []
 const models = await openModels({
-  on: (event) => {
-    if (event.type === "request-ended") records.push(event.record)
-  },
+  validator: lowConfidence(),
+  observers: [
+    {
+      on: (event) => {
+        if (event.type === "request-ended") records.push(event.record)
+      },
+    },
+  ],
 }).catch((error: unknown) => {
   explain(error)
   process.exit(1)

@@ -1,7 +1,7 @@
 import { grade } from "@tierwise/simulator"
 import { nanoToUsd, type RouteRecord, type RouterCallOptions } from "tierwise"
+import type { Models } from "../models.ts"
 import { assist, type Step, type Visit } from "./assistant.ts"
-import type { Models } from "./models.ts"
 
 /** What a whole morning came to. */
 export interface Totals {

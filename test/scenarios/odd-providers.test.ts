@@ -189,14 +189,17 @@ describe("a schema that transforms", () => {
     expect(world.bodies).toHaveLength(1)
   })
 
-  it("is not asked for beside tools, which no provider could follow both", async () => {
-    await using world = await openOddWorld(answers("{}"))
+  it("is asked for beside tools where the package can ask for both", async () => {
+    await using world = await openOddWorld(answers('{"n":42}'))
     const tools = [
       { type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } },
     ]
-    const asked = world.router().withStructuredOutput(z.object({ n: z.number() }))
-    await expect(asked.invoke("Hello", { tools } as never)).rejects.toMatchObject({ path: "tools" })
-    expect(world.bodies).toEqual([])
+    const asked = world
+      .router()
+      .bindTools(tools)
+      .withStructuredOutput(z.object({ n: z.number() }))
+    expect(await asked.invoke("Hello")).toEqual({ n: 42 })
+    expect(world.bodies).toMatchObject([{ tools, response_format: { type: "json_schema" } }])
   })
 
   it("that cannot be written down is refused by its name", async () => {

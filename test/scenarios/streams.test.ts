@@ -85,8 +85,8 @@ describe("a routed stream", () => {
     await expect.poll(() => counter.events.at(-1)).toContain("chain error")
   })
 
-  it("judges a stream for the record only: what was read cannot be taken back", async () => {
-    await using world = await openWorld({ validator: lowConfidence() })
+  it("judges an ungated stream for the record only: what was read cannot be taken back", async () => {
+    await using world = await openWorld({ validator: lowConfidence(), gate: "off" })
     world.simulator.script([{ answer: "I'm not sure about that." }])
     const whole = join(await read(await world.router.stream("Hello")))
     expect(whole.text).toBe("I'm not sure about that.")

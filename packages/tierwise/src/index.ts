@@ -1,4 +1,6 @@
 export { type BudgetLimit, type MemoryBudgetOptions, memoryBudget } from "./budget/memory-budget.ts"
+export type { CacheRules } from "./cache/cache-key.ts"
+export { type KeyvCacheOptions, type KeyvStore, keyvCache } from "./cache/keyv-cache.ts"
 export { ASSUMED_CONTEXT_WINDOW, MIN_OUTPUT_ROOM } from "./catalog/eligibility.ts"
 export {
   CAPABILITY_CRITICALITY,
@@ -82,6 +84,7 @@ export type { DecisionReason, PolicyInput, RoutingDecision, RoutingPolicy, Snaps
 export type {
   AgentSpec,
   AskedText,
+  Gate,
   RequestFeatures,
   ResponseFormat,
   RouteHints,

@@ -44,8 +44,12 @@ function world(
       ...options,
     }),
   )
-  const ask = (hints: Partial<RouteRequest> = {}, config = {}) =>
-    hall.generate({ messages: [new HumanMessage("Hello")], ...hints }, { callOptions: {}, config })
+  const ask = async (hints: Partial<RouteRequest> = {}, config = {}) => {
+    const request = { messages: [new HumanMessage("Hello")], ...hints }
+    const { answer } = await hall.generate(request, { callOptions: {}, config })
+    const ended = events.findLast((event) => event.type === "request-ended")
+    return { answer, record: (ended as RouteEvent & { type: "request-ended" }).record }
+  }
   return { hall, ask, events }
 }
 
@@ -73,7 +77,7 @@ describe("the hall", () => {
       deploymentId: "standard",
       tier: "standard",
     })
-    expect(new Set(events.map(({ id }) => id))).toEqual(new Set(["r"]))
+    expect(new Set(events.map((event) => "id" in event && event.id))).toEqual(new Set(["r"]))
   })
 
   it("keeps the answer in hand, without a word, when nobody above can take the request", async () => {

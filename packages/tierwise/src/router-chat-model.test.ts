@@ -5,7 +5,6 @@ import { AsyncLocalStorageProviderSingleton } from "@langchain/core/singletons"
 import { fakeModel } from "@langchain/core/testing"
 import { describe, expect, it } from "vitest"
 import { RouterChatModel, type RouterChatModelFields } from "./router-chat-model.ts"
-import { InvalidRequestError } from "./spec/errors.ts"
 
 interface Told {
   readonly event: string
@@ -103,16 +102,7 @@ describe("RouterChatModel", () => {
     expect(generations.map(([generation]) => generation?.text)).toEqual(["One.", "Two."])
     expect(model.calls.map(({ options }) => (options as { stop?: unknown }).stop)).toEqual([["\n"], ["\n"]])
     expect(told.filter(({ event }) => event === "chain")).toHaveLength(2)
-    expect(router._llmType()).toBe("tierwise-router")
-  })
-
-  it("asks for no schema while tools are bound: no provider can follow both", () => {
-    const tools = [{ type: "function", function: { name: "f", parameters: { type: "object" } } }]
-    const { router } = world([])
-    expect(() => router.bindTools(tools).withStructuredOutput({ type: "object" })).toThrow(
-      InvalidRequestError,
-    )
-    expect(() => router.bindTools([]).withStructuredOutput({ type: "object" })).not.toThrow()
+    expect(router._llmType()).toBe("tierwise")
   })
 
   it("is the parent of models that a validator asks, too", async () => {

@@ -24,6 +24,13 @@ export function classifyFailure(error: unknown, context: FailureContext): Failur
   return context.fromProvider ? (SAID_BY_PROVIDER[kind] ?? kind) : kind
 }
 
+/** An interrupt asks a person, and a command moves a graph: neither is a failure of whoever threw it. */
+export function isControlFlow(error: unknown): boolean {
+  return (
+    classifyFailure(error, { callerAborted: false, timedOut: false, fromProvider: false }) === "control-flow"
+  )
+}
+
 /** A body that is no JSON was cut or garbled; one of an unexpected form broke the package that reads it. */
 const SAID_BY_PROVIDER: Partial<Readonly<Record<FailureKind, FailureKind>>> = {
   unparseable: "truncated",

@@ -4,6 +4,7 @@ import type { Amount, NanoUsd } from "../spec/money.ts"
 import type { Tier } from "../spec/request.ts"
 import type { Usage } from "../spec/usage.ts"
 import type { Pause } from "./pause.ts"
+import type { Relay } from "./relay.ts"
 
 /** What can be called. */
 export interface DispatchCandidate {
@@ -38,6 +39,22 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
   readonly call: (candidate: C, signal: AbortSignal | undefined) => AsyncIterable<P>
   /** True for a piece that the reader has something of: the commit point. Default: any piece. */
   readonly opens?: ((piece: P) => boolean) | undefined
+  /**
+   * True for a candidate whose pieces are held back until its answer is whole: it never commits before, so that a failure
+   * in its middle still falls back.
+   */
+  readonly holdsBack?: ((candidate: C) => boolean) | undefined
+  /**
+   * After the piece that opens an answer its rest is one more piece, which the reader takes from there. Default: every
+   * piece is yielded. Pieces that are held back are never handed over.
+   */
+  readonly handOver?:
+    | {
+        readonly pieceOf: (rest: Relay<P>) => P
+        /** What pieces add up to; at least one is given. */
+        readonly join: (pieces: readonly P[]) => P
+      }
+    | undefined
   /** True if the other side is a provider's package, whose odd errors are the provider's and not defects of ours. */
   readonly isProvider?: ((candidate: C) => boolean) | undefined
   readonly hold?: ((candidate: C) => Promise<HoldOutcome>) | undefined

@@ -5,6 +5,7 @@ import { NO_USAGE, type Usage } from "../spec/usage.ts"
 import { classifyFailure, retryAfterMs } from "./classify-failure.ts"
 import type { DispatchCandidate, DispatchOptions, DispatchSettings, Hold } from "./dispatch-options.ts"
 import { FAILURE_HANDLING } from "./failure-handling.ts"
+import { type Relay, relay } from "./relay.ts"
 import { withSignal } from "./with-signal.ts"
 
 /** The longest pause, ms, whatever the doubling or the provider says. */
@@ -24,6 +25,7 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
 ): AsyncGenerator<P, Ended, undefined> {
   const { settings, signal } = options
   const { now } = settings
+  const heldBack = options.holdsBack?.(candidate) === true
   // At most one try under a hold costs anything: what may have been billed is not tried again under it.
   let spent: { readonly usage: Usage | undefined; readonly cost: NanoUsd } | undefined
   try {
@@ -33,8 +35,14 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
       const tried = newTry(options, candidate)
       let openedAt: number | undefined
       let finished = false
+      let rest: Relay<P> | undefined
+      const seeRest = () => {
+        const taken = rest?.taken()
+        if (taken !== undefined) meter?.see(taken)
+      }
       const fail = (failure: FailureKind, error: unknown) => {
         finished = true
+        seeRest()
         const mayBeBilled = openedAt !== undefined || FAILURE_HANDLING[failure].mayBeBilled
         const { usage, cost } = meter?.read("failed", tried.wasSent() && mayBeBilled) ?? NOTHING_READ
         if (usage !== undefined) spent = { usage, cost }
@@ -44,20 +52,28 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
       }
       options.onStart?.(candidate)
       try {
-        let unopened: P[] = []
+        let held: P[] = []
         for (let next = await tried.next(); !next.done; next = await tried.next()) {
           const piece = next.value
           meter?.see(piece)
-          if (openedAt === undefined && options.opens?.(piece) === false) {
-            unopened.push(piece)
+          const opened = openedAt !== undefined || options.opens?.(piece) !== false
+          if (opened) openedAt ??= tried.open()
+          if (heldBack || !opened) {
+            held.push(piece)
             continue
           }
-          openedAt ??= tried.open()
-          for (const held of unopened) yield held
-          unopened = []
+          for (const earlier of held) yield earlier
+          held = []
           yield piece
+          if (options.handOver === undefined) continue
+          rest = tried.handOver(options.handOver.join)
+          yield options.handOver.pieceOf(rest)
+          const { error } = rest.ending() ?? { error: new Error("the rest was not read to its end") }
+          if (error !== undefined) throw error
+          seeRest()
+          break
         }
-        if (openedAt === undefined && unopened.length === 0) throw endedSilently()
+        if (openedAt === undefined && held.length === 0) throw endedSilently()
         const endedAt = now()
         const { usage, cost } = meter?.read("answered", false) ?? NOTHING_READ
         spent = { usage, cost }
@@ -70,19 +86,20 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
           firstPieceMs: (openedAt ?? endedAt) - startedAt,
         })
         // An answer of empty pieces only is an answer all the same: the validators will say what it is worth.
-        for (const held of unopened) yield held
+        for (const piece of held) yield piece
         return ANSWERED
       } catch (error) {
         if (finished) throw error
         const failure = classifyFailure(error, tried.fired())
         const billed = fail(failure, error)
         // Past the commit point the reader has seen words of this candidate: nobody else may continue them unmarked.
-        if (openedAt !== undefined) throw error
+        if (openedAt !== undefined && !heldBack) throw error
         // A try that may have been billed has used up its hold: another one needs another hold.
         const wait = billed ? undefined : retryPause(failure, error, retry, isLast, settings)
         if (wait === undefined) return { failure, error }
         await settings.pause(wait, signal)
       } finally {
+        rest?.close()
         tried.close()
         // Neither answered nor failed: the reader walked away, and pays for what was made for it.
         if (!finished) fail("aborted", new Error("the reader stopped reading"))
@@ -107,6 +124,7 @@ function newTry<C extends DispatchCandidate, P>(options: DispatchOptions<C, P>, 
       pieces ??= call(candidate, both)[Symbol.asyncIterator]()
       return withSignal(pieces.next(), both)
     },
+    handOver: (join: (pieces: readonly P[]) => P) => relay(pieces as AsyncIterator<P>, join, both),
     /** The answer has begun, and may take its time from here on. */
     open(): number {
       clearTimeout(timer)

@@ -1,10 +1,11 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
-import { AIMessage, type AIMessageChunk, type BaseMessage, convertToChunk } from "@langchain/core/messages"
-import type { RunnableConfig } from "@langchain/core/runnables"
+import { AIMessage, AIMessageChunk, type BaseMessage, convertToChunk } from "@langchain/core/messages"
+import { Runnable, RunnableBinding, type RunnableConfig } from "@langchain/core/runnables"
 import { isInteropZodError, isInteropZodSchema } from "@langchain/core/utils/types"
 import { ConfigError } from "../spec/errors.ts"
-import type { RouteRequest } from "../spec/request.ts"
+import type { Gate, RouteRequest } from "../spec/request.ts"
 import type { Answer } from "../spec/validation.ts"
+import { historyFor } from "./history.ts"
 
 /** What the door knows about a call that no room needs to know. */
 export interface Invocation {
@@ -14,6 +15,11 @@ export interface Invocation {
   readonly config: RunnableConfig
   /** The schema as the user gave it, with the options of `withStructuredOutput`. */
   readonly structured?: StructuredOutput | undefined
+  /** Runs work of ours (an estimator's, a validator's) so that models it calls become children of the router's run. */
+  readonly within?: (<T>(work: () => Promise<T>) => Promise<T>) | undefined
+  /** The caller's own; else the router's. */
+  readonly gate?: Gate | undefined
+  readonly maxRetries?: number | undefined
 }
 
 export interface StructuredOutput {
@@ -22,19 +28,33 @@ export interface StructuredOutput {
 }
 
 /** One piece of an answer: the whole message of `invoke`, or one chunk of a stream. */
-export type Piece = Answer
+export interface Piece extends Answer {
+  /** True: no words, but notice that a handler has shown some, and that they cannot be taken back. */
+  readonly shown?: boolean | undefined
+}
 
 export interface ModelCall {
   readonly model: BaseChatModel
+  /** Whose model it is: the replies that it has given before stay as they are. */
+  readonly deploymentId?: string | undefined
   readonly request: RouteRequest
   readonly invocation: Invocation
   readonly streamed: boolean
+  /** Told when a handler has shown words of an answer that is not streamed to us. */
+  readonly shown?: Promise<void> | undefined
   readonly signal: AbortSignal | undefined
 }
 
 interface Callable {
   invoke(messages: BaseMessage[], options: Record<string, unknown>): Promise<AIMessageChunk>
-  stream(messages: BaseMessage[], options: Record<string, unknown>): Promise<AsyncIterable<AIMessageChunk>>
+  stream(
+    messages: BaseMessage[],
+    options: Record<string, unknown>,
+  ): Promise<AsyncIterable<AIMessageChunk | AIMessage>>
+  _streamIterator(
+    messages: BaseMessage[],
+    options: Record<string, unknown>,
+  ): AsyncGenerator<AIMessageChunk | AIMessage>
 }
 
 /**
@@ -43,39 +63,36 @@ interface Callable {
  *
  * What is wrong with tools or schema is thrown at once; what the returned pieces throw comes from the provider.
  */
-export function callModel(call: ModelCall): AsyncGenerator<Piece, void, undefined> {
-  const { model, request, invocation, streamed, signal } = call
-  const messages = [...request.messages]
-  const options = {
+export function callModel(call: ModelCall): AsyncIterable<Piece> {
+  const { model, deploymentId, request, invocation, streamed, shown, signal } = call
+  const messages = historyFor([...request.messages], { model, deploymentId })
+  const given = {
     ...invocation.callOptions,
     ...invocation.config,
     maxRetries: 0,
     ...(signal && { signal }),
   }
+  const { bound, options } = withTools(model, request.tools, given)
   if (invocation.structured !== undefined) {
-    const { schema, config } = invocation.structured
-    const structured = model.withStructuredOutput(schema as never, { ...config, includeRaw: true })
-    const conforms = isInteropZodSchema(schema)
-    return onePiece(async () => {
-      const { raw, parsed } = (await structured.invoke(messages, options)) as {
-        raw: AIMessage
-        parsed: unknown
-      }
+    const structured = withSchema(bound, model, invocation.structured)
+    const conforms = isInteropZodSchema(invocation.structured.schema)
+    const ask = async (): Promise<Piece> => {
+      const { raw, parsed } = await structured.invoke(messages, options)
       if (parsed !== null && parsed !== undefined) return { message: raw, parsed, conforms }
       return { message: raw, parseError: "the answer does not follow its schema" }
-    }, true)
+    }
+    return onePiece(() => parsedOrNot(ask), shown)
   }
-  if (request.tools === undefined || request.tools.length === 0) {
-    return pieces(model, messages, options, streamed, request.responseFormat !== undefined)
-  }
-  const { tool_choice, strict, ...rest } = options as Record<string, unknown>
-  const bound = withTools(model, request.tools, tool_choice, strict)
-  return pieces(bound, messages, rest, streamed, request.responseFormat !== undefined)
+  const wantsSchema = request.responseFormat !== undefined
+  if (streamed) return chunks(bound, messages, options, wantsSchema)
+  const ask = async (): Promise<Piece> => ({ message: await bound.invoke(messages, options) })
+  // Without a schema, JSON that does not parse is the provider's own: a broken body, not a poor answer.
+  return onePiece(wantsSchema ? () => parsedOrNot(ask) : ask, shown)
 }
 
 /** True for a piece that the reader has something of; OpenAI's streams open with an empty one that only has a role. */
-export function hasContent({ message, parseError }: Piece): boolean {
-  if (parseError !== undefined || message.content.length > 0) return true
+export function hasContent({ message, parseError, shown }: Piece): boolean {
+  if (shown === true || parseError !== undefined || message.content.length > 0) return true
   const { tool_call_chunks: chunks } = message as { tool_call_chunks?: readonly unknown[] }
   if ((chunks ?? message.tool_calls ?? []).length > 0) return true
   return WORDS_APART.some((name) => isFilled(message.additional_kwargs[name]))
@@ -89,45 +106,107 @@ function isFilled(value: unknown): boolean {
   return typeof value === "object" && value !== null
 }
 
-function pieces(
+/** An iterator by hand: a generator would add its own pace to every chunk. */
+function chunks(
   model: Callable,
   messages: BaseMessage[],
   options: Record<string, unknown>,
-  streamed: boolean,
   wantsSchema: boolean,
-): AsyncGenerator<Piece, void, undefined> {
-  if (streamed) return chunks(model, messages, options)
-  return onePiece(async () => ({ message: await model.invoke(messages, options) }), wantsSchema)
-}
-
-async function* chunks(model: Callable, messages: BaseMessage[], options: Record<string, unknown>) {
-  for await (const message of await model.stream(messages, options)) {
+): AsyncIterable<Piece> {
+  const iterator = streamsPlainly(model)
+    ? model._streamIterator(messages, options)
+    : throughStream(model, messages, options)
+  let id: string | undefined
+  const pieceOf = ({ done, value }: IteratorResult<AIMessageChunk | AIMessage>): IteratorResult<Piece> => {
+    if (done === true) return { done, value: undefined }
     // A model that does not stream yields its whole message, which cannot be joined with chunks.
-    yield { message: "concat" in message ? message : (convertToChunk(message) as AIMessageChunk) }
+    const chunk = "concat" in value ? value : (convertToChunk(value) as AIMessageChunk)
+    // LangChain names a chunk that comes without an id after its run; readers take chunks of one id for one message.
+    id ??= chunk.id
+    if (id !== undefined && chunk.id !== id) chunk._updateId(id)
+    return { done: false, value: { message: chunk } }
+  }
+  const brokeSchema = (error: unknown): IteratorResult<Piece> => {
+    if (!wantsSchema || !isParseError(error)) throw error
+    return { done: false, value: { message: new AIMessageChunk(""), parseError: doesNotParse(error) } }
+  }
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => iterator.next().then(pieceOf, brokeSchema),
+      return: async () => {
+        await iterator.return(undefined)
+        return { done: true, value: undefined }
+      },
+    }),
   }
 }
 
-async function* onePiece(call: () => Promise<Piece>, wantsSchema: boolean) {
-  // Without a schema, JSON that does not parse is the provider's own: a broken body, not a poor answer.
-  yield await (wantsSchema ? parsedOrNot(call) : call())
+/**
+ * True where `stream` does nothing but wrap `_streamIterator`: the router's own stream is wrapped already, and every chunk
+ * would pay for it twice. Models that choose another model at run time have a `stream` of their own.
+ */
+function streamsPlainly(model: Callable): boolean {
+  if (model.stream === Runnable.prototype.stream) return true
+  const { bound } = model as { bound?: Callable }
+  return bound !== undefined && model.stream === RunnableBinding.prototype.stream && streamsPlainly(bound)
 }
+
+async function* throughStream(
+  model: Callable,
+  messages: BaseMessage[],
+  options: Record<string, unknown>,
+): AsyncGenerator<AIMessageChunk | AIMessage> {
+  yield* await model.stream(messages, options)
+}
+
+async function* onePiece(
+  ask: () => Promise<Piece>,
+  shown: Promise<void> | undefined,
+): AsyncGenerator<Piece, void, undefined> {
+  const answer = ask()
+  if (shown !== undefined) {
+    const ended = answer.then(
+      () => "ended",
+      () => "ended",
+    )
+    if ((await Promise.race([shown.then(() => "shown"), ended])) === "shown") yield SHOWN
+  }
+  yield await answer
+}
+
+const SHOWN: Piece = { message: new AIMessage(""), shown: true }
 
 /** An empty list is never sent: OpenAI-compatible servers refuse it. */
 function withTools(
   model: BaseChatModel,
-  tools: readonly unknown[],
-  tool_choice: unknown,
-  strict: unknown,
-): Callable {
+  tools: readonly unknown[] | undefined,
+  options: Record<string, unknown>,
+): { readonly bound: Callable; readonly options: Record<string, unknown> } {
+  if (tools === undefined || tools.length === 0) return { bound: model, options }
   if (model.bindTools === undefined) {
     const name = model.getName()
     throw new ConfigError("deployments", `${name} cannot bind tools`, "set its profile.toolCalling to false")
   }
+  const { tool_choice, strict, ...rest } = options
   const kwargs = {
     ...(tool_choice !== undefined && { tool_choice }),
     ...(strict !== undefined && { strict }),
   }
-  return model.bindTools([...tools] as never[], kwargs as never)
+  return { bound: model.bindTools([...tools] as never[], kwargs as never), options: rest }
+}
+
+interface Structured {
+  invoke(
+    messages: BaseMessage[],
+    options: Record<string, unknown>,
+  ): Promise<{ readonly raw: AIMessage; readonly parsed: unknown }>
+}
+
+/** Packages whose bound models take no schema replace the tools by it, as LangChain's own base class does. */
+function withSchema(bound: Callable, model: BaseChatModel, { schema, config }: StructuredOutput): Structured {
+  const able = typeof (bound as Partial<BaseChatModel>).withStructuredOutput === "function" ? bound : model
+  const asked = (able as BaseChatModel).withStructuredOutput(schema as never, { ...config, includeRaw: true })
+  return asked as unknown as Structured
 }
 
 /**
@@ -141,10 +220,14 @@ async function parsedOrNot(call: () => Promise<Piece>): Promise<Piece> {
     if (!isParseError(error)) throw error
     return {
       message: new AIMessage(""),
-      parseError: `the answer does not parse: ${error.message}`,
+      parseError: doesNotParse(error),
       unseen: true,
     }
   }
+}
+
+function doesNotParse({ message }: Error): string {
+  return `the answer does not parse: ${message}`
 }
 
 function isParseError(error: unknown): error is Error {

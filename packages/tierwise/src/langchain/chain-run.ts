@@ -30,7 +30,7 @@ export interface ChainRun {
   /** Config for the children. */
   readonly childConfig: RunnableConfig
   /** Runs `work` so that models called inside it without a config become children too. */
-  within<T>(work: () => Promise<T>): Promise<T>
+  readonly within: <T>(work: () => Promise<T>) => Promise<T>
   end(output: unknown): Promise<void>
   fail(error: unknown): Promise<void>
 }

@@ -2,11 +2,11 @@ import type { BaseMessage } from "@langchain/core/messages"
 import { mergeConfigs, type RunnableConfig } from "@langchain/core/runnables"
 import { toJsonSchema } from "@langchain/core/utils/json_schema"
 import { InvalidRequestError, messageOf } from "../spec/errors.ts"
-import type { ResponseFormat, RouteHints, RouteRequest } from "../spec/request.ts"
+import type { Gate, ResponseFormat, RouteHints, RouteRequest } from "../spec/request.ts"
 import type { StructuredOutput } from "./call-model.ts"
 
 /** The call options that are for the router; everything else is the provider's. */
-const HINTS: ReadonlySet<string> = new Set([
+export const HINTS: ReadonlySet<string> = new Set([
   "tier",
   "taskType",
   "agentSpec",
@@ -48,14 +48,23 @@ function isTable(value: unknown): value is Options {
   return typeof value === "object" && value !== null && !Array.isArray(value)
 }
 
+export interface ReadCall {
+  readonly request: RouteRequest
+  /** For the provider's package. */
+  readonly callOptions: Options
+  readonly gate: Gate | undefined
+  /** LangChain's own option: here, tries at one candidate after the first. The packages themselves never retry. */
+  readonly maxRetries: number | undefined
+}
+
 /** Takes the router's hints out of the call options. Hints on the call win over those under `configurable.tierwise`. */
 export function readCall(
   messages: readonly BaseMessage[],
   options: Options,
   configurable: Options | undefined,
   structured: StructuredOutput | undefined,
-): { readonly request: RouteRequest; readonly callOptions: Options } {
-  const { tools, providerOptions, ...given } = options
+): ReadCall {
+  const { tools, providerOptions, gate, maxRetries, ...given } = options
   const hints: Record<string, unknown> = {}
   const callOptions: Record<string, unknown> = { ...(providerOptions as Options | undefined) }
   for (const [name, said] of Object.entries(given)) {
@@ -74,7 +83,27 @@ export function readCall(
     ...(Array.isArray(tools) && { tools }),
     ...(responseFormat && { responseFormat }),
   }
-  return { request, callOptions }
+  return {
+    request,
+    callOptions,
+    gate: checkedGate(gate ?? (configurable?.["tierwise"] as Options | undefined)?.["gate"]),
+    maxRetries: checkedRetries(maxRetries),
+  }
+}
+
+function checkedGate(gate: unknown): Gate | undefined {
+  if (gate === undefined || gate === "off" || gate === "full") return gate
+  throw new InvalidRequestError("gate", `${JSON.stringify(gate)} is no way to gate`, 'use "off" or "full"')
+}
+
+function checkedRetries(maxRetries: unknown): number | undefined {
+  if (maxRetries === undefined) return undefined
+  if (typeof maxRetries === "number" && Number.isSafeInteger(maxRetries) && maxRetries >= 0) return maxRetries
+  throw new InvalidRequestError(
+    "maxRetries",
+    `${JSON.stringify(maxRetries)} does not fit`,
+    "give a whole number, 0 or more",
+  )
 }
 
 function formatOf({ schema, config }: StructuredOutput): ResponseFormat {

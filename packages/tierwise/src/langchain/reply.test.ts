@@ -115,7 +115,7 @@ describe("withReplyMetadata", () => {
   })
 
   it("keeps everything the model said, and adds the metadata to its own", () => {
-    const reply = withReplyMetadata(message, record)
+    const reply = withReplyMetadata(message, replyMetadata(record))
     for (const field of [
       "content",
       "id",
@@ -131,16 +131,25 @@ describe("withReplyMetadata", () => {
 
   it("leaves the model's own message alone", () => {
     const before: AIMessage = message
-    withReplyMetadata(before, record)
+    withReplyMetadata(before, replyMetadata(record))
     expect(before.response_metadata).toEqual({ model: "small" })
   })
 })
 
 describe("metadataChunk", () => {
   it("belongs to the answer's chunks, says nothing, and carries the metadata", () => {
-    const chunk = metadataChunk("m-1", record)
-    const whole = new AIMessageChunk({ content: "Hi", id: "m-1" }).concat(chunk)
+    const answer = new AIMessageChunk({
+      content: "Hi",
+      id: "m-1",
+      response_metadata: { model_name: "small" },
+    })
+    const chunk = metadataChunk(answer, replyMetadata(record))
+    const whole = answer.concat(chunk)
     expect(chunk).toMatchObject({ id: "m-1", text: "" })
-    expect(whole.response_metadata["tierwise"]).toEqual(replyMetadata(record))
+    expect(whole.response_metadata).toEqual({
+      model_name: "small",
+      model: "small",
+      tierwise: replyMetadata(record),
+    })
   })
 })

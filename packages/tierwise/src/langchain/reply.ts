@@ -30,6 +30,8 @@ export interface ReplyMetadata {
   }[]
   /** Present if a validator rejected the answer that was returned all the same. */
   readonly rejected?: string | undefined
+  /** Present if the answer was given before: nobody was asked, and nothing was spent. */
+  readonly cached?: true | undefined
 }
 
 export function replyMetadata(record: RouteRecord): ReplyMetadata {
@@ -59,13 +61,32 @@ export function replyMetadata(record: RouteRecord): ReplyMetadata {
   }
 }
 
+/** Of an answer that was given before: who gave it, under this call's own id. */
+export function recalledMetadata({ response_metadata }: AIMessage, id: string): ReplyMetadata {
+  const first = response_metadata["tierwise"] as ReplyMetadata
+  const { tier, deployment, baselineUsd } = first
+  const because = `answered before, by ${deployment}`
+  return {
+    v: 1,
+    id,
+    tier,
+    deployment,
+    reason: "cached",
+    because,
+    costUsd: 0,
+    baselineUsd,
+    attempts: [],
+    cached: true,
+  }
+}
+
 /** A copy of the message that carries the metadata: the original may lie in somebody's cache. */
-export function withReplyMetadata(message: AIMessage | AIMessageChunk, record: RouteRecord): AIMessage {
+export function withReplyMetadata(message: AIMessage | AIMessageChunk, reply: ReplyMetadata): AIMessage {
   const usage = message.usage_metadata as UsageMetadata | undefined
   const fields = {
     content: message.content,
     additional_kwargs: message.additional_kwargs,
-    response_metadata: { ...message.response_metadata, tierwise: replyMetadata(record) },
+    response_metadata: { ...modelOf(message), ...message.response_metadata, tierwise: reply },
     ...(message.id !== undefined && { id: message.id }),
     ...(message.name !== undefined && { name: message.name }),
     ...(message.tool_calls !== undefined && { tool_calls: message.tool_calls }),
@@ -75,14 +96,21 @@ export function withReplyMetadata(message: AIMessage | AIMessageChunk, record: R
   return new AIMessage(fields as unknown as AIMessageFields)
 }
 
+/** Packages say which model answered under either of two names; readers look for both. */
+function modelOf({ response_metadata: { model, model_name } }: AIMessage | AIMessageChunk): {
+  model?: unknown
+} {
+  return model === undefined && model_name !== undefined ? { model: model_name } : {}
+}
+
 /**
- * The last chunk of a stream: empty, under the answer's id, and the only one that carries the metadata, because
+ * The last chunk of a streamed answer: empty, under the answer's id, and the only one that carries the metadata, because
  * LangChain joins strings and adds numbers when it merges the metadata of chunks.
  */
-export function metadataChunk(id: string | undefined, record: RouteRecord): AIMessageChunk {
+export function metadataChunk(answer: AIMessage | AIMessageChunk, reply: ReplyMetadata): AIMessageChunk {
   return new AIMessageChunk({
     content: "",
-    ...(id !== undefined && { id }),
-    response_metadata: { tierwise: replyMetadata(record) },
+    ...(answer.id !== undefined && { id: answer.id }),
+    response_metadata: { ...modelOf(answer), tierwise: reply },
   })
 }

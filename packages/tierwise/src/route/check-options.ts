@@ -64,6 +64,17 @@ const options = z.strictObject({
     .optional(),
   maxOutputTokens: positiveInteger.optional(),
   validator: method("a response validator", "validate").optional(),
+  gate: z.enum(["off", "full"]).optional(),
+  cache: z.union([z.boolean(), method("a LangChain cache", "lookup", "update")]).optional(),
+  cacheRules: z
+    .strictObject({
+      tools: z.boolean().optional(),
+      nonDeterministic: z.boolean().optional(),
+      normalize: z
+        .custom((value) => typeof value === "function", { params: { fix: "give a function" } })
+        .optional(),
+    })
+    .optional(),
   observers: z.array(method("a route observer", "on")).optional(),
   maxFallbackAttempts: nonNegativeInteger.optional(),
   maxRetries: nonNegativeInteger.optional(),

@@ -1,4 +1,5 @@
 import { eligibility } from "../catalog/eligibility.ts"
+import { isControlFlow } from "../dispatch/classify-failure.ts"
 import { withSignal } from "../dispatch/with-signal.ts"
 import { readFeatures } from "../features/read-features.ts"
 import { completionsPerCall } from "../langchain/limit-output.ts"
@@ -114,7 +115,7 @@ async function estimateOf(
     if (score >= 0 && score <= 1) return estimate
     problems.push({ room: "complexity", error: `${estimator.name} gave a score of ${score}, not one in 0…1` })
   } catch (error) {
-    if (signal?.aborted) throw error
+    if (signal?.aborted || isControlFlow(error)) throw error
     problems.push({ room: "complexity", error: `${estimator.name}: ${messageOf(error)}` })
   }
   return undefined

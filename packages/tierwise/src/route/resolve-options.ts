@@ -1,4 +1,6 @@
+import { InMemoryCache } from "@langchain/core/caches"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import { type ResponseCache, responseCache } from "../cache/response-cache.ts"
 import { fiveFactor } from "../complexity/five-factor.ts"
 import { pause } from "../dispatch/pause.ts"
 import { outputLimiter, outputLimitObstacle, ownOutputLimit } from "../langchain/limit-output.ts"
@@ -6,9 +8,10 @@ import { thresholdPolicy } from "../policy/threshold-policy.ts"
 import { DEFAULT_MEDIA_TOKENS } from "../pricing/quote.ts"
 import { type Rates, ratesOf } from "../pricing/rates.ts"
 import type { Deployment, DeploymentProfile, Price } from "../spec/catalog.ts"
-import { ConfigError } from "../spec/errors.ts"
+import { ConfigError, messageOf } from "../spec/errors.ts"
 import type { RoutingPolicy } from "../spec/policy.ts"
 import type { Tier } from "../spec/request.ts"
+import { notify } from "../telemetry/notify.ts"
 import { allOf } from "../validation/all-of.ts"
 import { matchesSchema } from "../validation/matches-schema.ts"
 import { notEmpty } from "../validation/not-empty.ts"
@@ -33,6 +36,16 @@ export function resolveOptions(options: RouterOptions): RouterParts {
   )
   const rates = new Map(deployments.map((deployment, index) => [deployment, ratesFor(deployment, index)]))
   const ratesOf = (deployment: Deployment): Rates => rates.get(deployment) as Rates
+  const identity = JSON.stringify([
+    tiers,
+    deployments.map(({ id, tier, model, version }) => [
+      id,
+      tier,
+      modelName(model),
+      endpointOf(model),
+      version,
+    ]),
+  ])
   const first = tiers.map((tier) => firstOf(tier, deployments))
   return {
     tiers,
@@ -55,6 +68,10 @@ export function resolveOptions(options: RouterOptions): RouterParts {
     toolSizes: new WeakMap(),
     budget: options.budget,
     validator: options.validator ?? allOf(notEmpty(), matchesSchema()),
+    // Who brings a validator wants its verdicts to count in streams too.
+    gate: options.gate ?? (options.validator === undefined ? undefined : "full"),
+    identity,
+    cache: cacheFrom(options, identity, deployments),
     observers: options.observers ?? [],
     newId: options.newId ?? (() => crypto.randomUUID()),
     dispatch: {
@@ -96,6 +113,16 @@ function modelName(model: BaseChatModel): string {
   return [name, modelName].find((value) => typeof value === "string") ?? model.getName()
 }
 
+/** Where a provider's package sends its calls, if it was told; one model's name may stand for others elsewhere. */
+function endpointOf(model: BaseChatModel): string | undefined {
+  const { clientConfig, apiUrl, baseUrl } = model as {
+    clientConfig?: { readonly baseURL?: unknown }
+    apiUrl?: unknown
+    baseUrl?: unknown
+  }
+  return [clientConfig?.baseURL, apiUrl, baseUrl].find((url) => typeof url === "string")
+}
+
 function ratesFor({ model, price }: Deployment, index: number): Rates {
   const path = `deployments[${index}]`
   if (!isPrice(price)) {
@@ -118,9 +145,16 @@ function ratesFor({ model, price }: Deployment, index: number): Rates {
   return rates
 }
 
-/** Tools and schemas bound to a deployment would be sent without being seen, filtered or quoted. */
+/** Tools and schemas bound to a deployment would be sent without being seen, filtered or quoted; hits are no calls. */
 function checkUnbound(model: BaseChatModel, path: string): void {
-  const { defaultOptions } = model as { defaultOptions?: Readonly<Record<string, unknown>> }
+  const { defaultOptions, cache } = model as {
+    defaultOptions?: Readonly<Record<string, unknown>>
+    cache?: unknown
+  }
+  if (cache !== undefined) {
+    const fix = "give the cache to the router: its hits are free, and never cross tenants"
+    throw new ConfigError(path, "it has a cache of its own, whose hits would be billed as calls", fix)
+  }
   const bound = ["tools", "response_format"].find((name) => defaultOptions?.[name] !== undefined)
   if (bound === undefined) return
   throw new ConfigError(path, `it has ${bound} bound to it`, "bind tools and schemas to the router instead")
@@ -145,6 +179,21 @@ function policyFrom(options: RouterOptions, tiers: readonly Tier[]): RoutingPoli
     "a policy is given too, and replaces it",
     `remove ${replaced}, or the policy`,
   )
+}
+
+function cacheFrom(
+  { cache, cacheRules: rules, observers = [] }: RouterOptions,
+  identity: string,
+  deployments: readonly Deployment[],
+): ResponseCache | undefined {
+  if (cache === undefined || cache === false) return undefined
+  return responseCache({
+    cache: cache === true ? InMemoryCache.global() : cache,
+    identity,
+    sampled: deployments.some(({ model }) => Number((model as { temperature?: unknown }).temperature) > 0),
+    rules,
+    onProblem: (error) => notify(observers, { type: "cache-failed", error: messageOf(error) }),
+  })
 }
 
 function firstOf(tier: Tier, deployments: readonly Deployment[]): Deployment {

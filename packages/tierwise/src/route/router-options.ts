@@ -1,4 +1,6 @@
+import type { BaseCache } from "@langchain/core/caches"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import type { CacheRules } from "../cache/cache-key.ts"
 import type { TaskRule } from "../policy/threshold-policy.ts"
 import type { CandidateOrder } from "../pricing/order.ts"
 import type { MediaTokens, QuoteInput } from "../pricing/quote.ts"
@@ -6,7 +8,7 @@ import type { BudgetStore } from "../spec/budget.ts"
 import type { DeploymentProfile, Price } from "../spec/catalog.ts"
 import type { Estimator } from "../spec/complexity.ts"
 import type { RoutingPolicy } from "../spec/policy.ts"
-import type { Tier } from "../spec/request.ts"
+import type { Gate, Tier } from "../spec/request.ts"
 import type { RouteObserver } from "../spec/telemetry.ts"
 import type { ResponseValidator } from "../spec/validation.ts"
 
@@ -64,6 +66,19 @@ export interface RouterOptions {
   readonly maxOutputTokens?: number | undefined
   /** Good enough? Default: not empty, and follows the schema if one is asked for. */
   readonly validator?: ResponseValidator | undefined
+  /**
+   * What is done with the words of an answer that a stronger tier may still replace, in streams and for handlers that read
+   * along. `full` holds them back until the answer has been judged: its first token comes with its last. `off` shows them
+   * at once, and what has been shown is not replaced. The last tier's answers are never held back. Default: `full` with a
+   * `validator` of your own and for calls that want a schema, else `off`.
+   */
+  readonly gate?: Gate | undefined
+  /**
+   * Answers that were given before: any of LangChain's caches, e.g. `keyvCache(new Keyv())`; `true` for LangChain's own in
+   * memory. A hit bypasses routing and budget, and never crosses tenants. Default: none.
+   */
+  readonly cache?: BaseCache | boolean | undefined
+  readonly cacheRules?: CacheRules | undefined
   readonly observers?: readonly RouteObserver[] | undefined
   /** Candidates tried after the first one failed. Default 2 (row A1). */
   readonly maxFallbackAttempts?: number | undefined
@@ -80,3 +95,23 @@ export interface RouterOptions {
   /** Ids of records. Default: random UUIDs. */
   readonly newId?: (() => string) | undefined
 }
+
+/** Options that are data: a router made of nothing else can be written down as JSON and loaded again. */
+export const DATA_OPTIONS: ReadonlySet<string> = new Set([
+  "deployments",
+  "tiers",
+  "thresholds",
+  "taskTypes",
+  "preference",
+  "routing",
+  "defaultTier",
+  "order",
+  "quoteInput",
+  "mediaTokens",
+  "maxOutputTokens",
+  "gate",
+  "maxFallbackAttempts",
+  "maxRetries",
+  "retryBaseMs",
+  "attemptTimeoutMs",
+] satisfies (keyof RouterOptions)[])

@@ -1,3 +1,4 @@
+import type { ResponseCache } from "../cache/response-cache.ts"
 import type { DispatchSettings } from "../dispatch/dispatch-options.ts"
 import type { ToolSizes } from "../features/tool-size.ts"
 import type { OutputLimiter } from "../langchain/limit-output.ts"
@@ -8,7 +9,7 @@ import type { BudgetStore } from "../spec/budget.ts"
 import type { Deployment } from "../spec/catalog.ts"
 import type { Estimator } from "../spec/complexity.ts"
 import type { RoutingPolicy } from "../spec/policy.ts"
-import type { Tier } from "../spec/request.ts"
+import type { Gate, Tier } from "../spec/request.ts"
 import type { RouteObserver } from "../spec/telemetry.ts"
 import type { ResponseValidator } from "../spec/validation.ts"
 
@@ -35,6 +36,12 @@ export interface RouterParts {
   readonly toolSizes: ToolSizes
   readonly budget: BudgetStore | undefined
   readonly validator: ResponseValidator
+  /** For calls that name none; undefined: by what the call wants. */
+  readonly gate: Gate | undefined
+  /** Names of all that answers here: what a cached answer depends on. */
+  readonly identity: string
+  /** Undefined: no answer is given twice. */
+  readonly cache: ResponseCache | undefined
   readonly observers: readonly RouteObserver[]
   readonly dispatch: DispatchSettings
   readonly newId: () => string

@@ -12,6 +12,13 @@ export type AgentSpec =
 export type Scopes = Readonly<Record<string, string>>
 
 /**
+ * What is done with the words of an answer that a stronger tier may still replace.
+ * - `full`: they are held back until the answer has been judged, and come in one burst.
+ * - `off`: they are shown at once; what has been shown is not replaced.
+ */
+export type Gate = "off" | "full"
+
+/**
  * What a caller may tell the router about one call. All optional; they travel as call options
  * (`model.invoke(messages, { taskType: "simple_qa" })`) or under `configurable.tierwise`.
  */

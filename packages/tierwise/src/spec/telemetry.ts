@@ -76,6 +76,19 @@ export type RouteEvent =
   | { readonly type: "answer-judged"; readonly id: string; readonly judged: JudgedAnswer }
   | { readonly type: "tier-escalated"; readonly id: string; readonly decision: RoutingDecision }
   | { readonly type: "request-ended"; readonly id: string; readonly record: RouteRecord }
+  /** A call that the cache answered. It has no record: nothing was decided, held or called. */
+  | {
+      readonly type: "answer-recalled"
+      readonly id: string
+      /** Epoch ms. */
+      readonly at: number
+      readonly scopes: Scopes
+      /** Who gave the answer, when it was made. */
+      readonly deploymentId: string
+      readonly tier: Tier
+    }
+  /** The cache's store failed. Its calls were answered all the same. */
+  | { readonly type: "cache-failed"; readonly error: string }
 
 /** Who wants to know? An observer that throws changes nothing. */
 export interface RouteObserver {

@@ -36,6 +36,10 @@ export function showPlan(plan: Plan): string {
   ].join("\n")
 }
 
+export function chapter(title: string): void {
+  console.log(`\n${styleText("underline", title)}`)
+}
+
 /** The score with the factors that made it, the strongest first. */
 function factorLine({ estimate, estimator }: Plan): string {
   if (estimate === undefined) return `no estimate (${estimator})`

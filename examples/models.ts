@@ -1,10 +1,7 @@
 import { existsSync } from "node:fs"
 import { ChatOpenAI } from "@langchain/openai"
 import { type Simulator, startSimulator } from "@tierwise/simulator"
-import { lowConfidence, type RouteObserver, RouterChatModel } from "tierwise"
-
-/** Simulated answers take this share of the time real ones would. */
-const TIME_SCALE = 0.05
+import { RouterChatModel, type RouterOptions } from "tierwise"
 
 const TIERS = [
   ["light", "sim-small"],
@@ -18,20 +15,25 @@ export interface Models {
   readonly simulator: Simulator | undefined
   /** What a measured millisecond stands for. */
   readonly timeScale: number
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
-/** `MODEL_LIGHT`, `MODEL_STANDARD` or `MODEL_HEAVY` name real models; without them the simulator plays all three. */
-export async function openModels(observer: RouteObserver): Promise<Models> {
+/**
+ * `MODEL_LIGHT`, `MODEL_STANDARD` or `MODEL_HEAVY` name real models; without them the simulator plays all three.
+ *
+ * @param timeScale Simulated answers take this share of the time real ones would. Default 0.05.
+ */
+export async function openModels(
+  options: Omit<RouterOptions, "deployments">,
+  { timeScale = 0.05 }: { readonly timeScale?: number } = {},
+): Promise<Models> {
   if (existsSync(".env")) process.loadEnvFile(".env")
   const { MODEL_LIGHT, MODEL_STANDARD, MODEL_HEAVY } = process.env
   if (MODEL_LIGHT ?? MODEL_STANDARD ?? MODEL_HEAVY) {
-    const router = await RouterChatModel.fromEnv({
-      router: { validator: lowConfidence(), observers: [observer] },
-    })
+    const router = await RouterChatModel.fromEnv({ router: options })
     return { router, simulator: undefined, timeScale: 1, close: async () => {} }
   }
-  const simulator = await startSimulator({ timeScale: TIME_SCALE })
+  const simulator = await startSimulator({ timeScale })
   const router = new RouterChatModel({
     deployments: TIERS.flatMap(([tier, id]) =>
       simulator.models
@@ -53,8 +55,7 @@ export async function openModels(observer: RouteObserver): Promise<Models> {
           },
         })),
     ),
-    validator: lowConfidence(),
-    observers: [observer],
+    ...options,
   })
-  return { router, simulator, timeScale: TIME_SCALE, close: () => simulator.close() }
+  return { router, simulator, timeScale, close: () => simulator.close() }
 }

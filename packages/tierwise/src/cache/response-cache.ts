@@ -1,0 +1,172 @@
+import type { BaseCache } from "@langchain/core/caches"
+import type { AIMessage } from "@langchain/core/messages"
+import { type CacheableCall, type CacheKey, type CacheKeyOptions, cacheKey } from "./cache-key.ts"
+import { areFields, fieldsOf, type MessageFields, messageFrom } from "./message-fields.ts"
+import { plainJson } from "./plain-json.ts"
+import { storeGuard, teller } from "./store-guard.ts"
+
+/** The answers that were given before, for as long as their store keeps them. */
+export interface ResponseCache {
+  /** Undefined: this call is never cached. Never throws. */
+  keyOf(call: CacheableCall): CacheKey | undefined
+  /**
+   * The stored answer as a message of its own, or the duty to make it. Waits while another call of this process makes
+   * it.
+   *
+   * @throws the signal's reason, the moment it aborts; those who wait beside are not disturbed.
+   */
+  recall(key: CacheKey, signal?: AbortSignal): Promise<Recalled>
+}
+
+export type Recalled = { readonly hit: AIMessage } | { readonly miss: Flight }
+
+/** An answer being made. Close it on every way out: those who asked the same are waiting. The first close counts. */
+export interface Flight {
+  /** For an answer that was accepted: hands it to those who wait, then stores it. Never rejects. */
+  keep(message: AIMessage): Promise<void>
+  /** There is no answer; the next of those who wait takes over. */
+  abandon(): void
+}
+
+export interface ResponseCacheOptions extends CacheKeyOptions {
+  /** Any of LangChain's caches. It is shown a digest of the question, and the answer as JSON. */
+  readonly cache: BaseCache
+  /** How long the store may take to answer, ms; then it is a miss. Default 250. */
+  readonly timeoutMs?: number | undefined
+  /** Told what the store, or a user's `normalize`, did wrong. No call fails for it. */
+  readonly onProblem?: ((error: unknown) => void) | undefined
+  /** For the ids of messages that come from the cache. Default: random UUIDs. */
+  readonly newId?: (() => string) | undefined
+  /** Epoch ms. Default `Date.now`. */
+  readonly now?: (() => number) | undefined
+}
+
+export const DEFAULT_CACHE_TIMEOUT_MS = 250
+
+/** LangChain's caches want two names; the key says it all. */
+const LLM_KEY = "tierwise:v1"
+
+/**
+ * What the router does with a cache. Equal calls that come at once are answered once: the first makes the answer, the
+ * others wait for it, whether or not the store works.
+ *
+ * A hit is a fresh copy with an id of its own, because a graph's list of messages replaces what has the same id; its
+ * usage is zero, as LangChain counts hits, and its response metadata is the first answer's.
+ */
+export function responseCache(options: ResponseCacheOptions): ResponseCache {
+  const { cache, timeoutMs = DEFAULT_CACHE_TIMEOUT_MS, onProblem, now = Date.now } = options
+  const { newId = () => crypto.randomUUID() } = options
+  const tell = teller(onProblem)
+  const ask = storeGuard({ timeoutMs, onProblem, now })
+  /** Keys whose answer is being looked up, made or stored. Undefined in the end: there was none. */
+  const flights = new Map<CacheKey, Promise<MessageFields | undefined>>()
+
+  return {
+    keyOf(call) {
+      try {
+        return cacheKey(call, options)
+      } catch (error) {
+        tell(error)
+        return undefined
+      }
+    },
+
+    async recall(key, signal) {
+      for (;;) {
+        signal?.throwIfAborted()
+        const flight = flights.get(key)
+        if (flight === undefined) return lead(key, signal)
+        const landed = await untilAborted(flight, signal)
+        if (landed !== undefined) return { hit: asHit(landed) }
+      }
+    },
+  }
+
+  async function lead(key: CacheKey, signal: AbortSignal | undefined): Promise<Recalled> {
+    const flight = takeOff(key)
+    try {
+      const stored = await untilAborted(lookUp(key), signal)
+      if (stored === undefined) return { miss: flight }
+      flight.land(stored)
+      return { hit: asHit(stored) }
+    } catch (error) {
+      flight.abandon()
+      throw error
+    }
+  }
+
+  function takeOff(key: CacheKey): Flight & { land(fields: MessageFields | undefined): void } {
+    const { promise, resolve } = Promise.withResolvers<MessageFields | undefined>()
+    flights.set(key, promise)
+    let isOpen = true
+    const land = (fields: MessageFields | undefined) => {
+      isOpen = false
+      flights.delete(key)
+      resolve(fields)
+    }
+    return {
+      land,
+      abandon: () => {
+        if (isOpen) land(undefined)
+      },
+      keep: async (message) => {
+        if (!isOpen) return
+        isOpen = false
+        const fields = copyOf(message)
+        if (fields === undefined) return land(undefined)
+        resolve(fields)
+        // Whoever comes while it is being stored would not find it there yet.
+        await store(key, fields)
+        flights.delete(key)
+      },
+    }
+  }
+
+  async function lookUp(key: CacheKey): Promise<MessageFields | undefined> {
+    const found = await ask(() => cache.lookup(key, LLM_KEY))
+    const text: unknown = found?.[0]?.text
+    return typeof text === "string" ? readEntry(text, key) : undefined
+  }
+
+  async function store(key: CacheKey, fields: MessageFields): Promise<void> {
+    const text = plainJson({ key, fields })
+    if (text !== undefined) await ask(() => cache.update(key, LLM_KEY, [{ text }]))
+  }
+
+  function copyOf(message: AIMessage): MessageFields | undefined {
+    try {
+      return fieldsOf(message)
+    } catch (error) {
+      tell(error)
+      return undefined
+    }
+  }
+
+  function asHit(fields: MessageFields): AIMessage {
+    const usage_metadata = { input_tokens: 0, output_tokens: 0, total_tokens: 0 }
+    return messageFrom({ ...fields, id: `run-${newId()}`, usage_metadata })
+  }
+}
+
+/** An entry names its key: a store that answers with what is merely similar has no answer. */
+function readEntry(text: string, key: CacheKey): MessageFields | undefined {
+  try {
+    const entry = JSON.parse(text) as { key?: unknown; fields?: unknown } | null
+    return entry?.key === key && areFields(entry.fields) ? entry.fields : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** `promise`, or the signal's reason the moment it aborts. */
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = () => reject(signal.reason)
+  signal.addEventListener("abort", onAbort, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener("abort", onAbort)
+  }
+}

@@ -1,0 +1,57 @@
+import { describe, expect, it } from "vitest"
+import { relay } from "./relay.ts"
+
+const joinText = (pieces: readonly string[]) => pieces.join("")
+
+async function* saying(...pieces: readonly string[]) {
+  yield* pieces
+}
+
+async function read(from: AsyncIterable<string>): Promise<string[]> {
+  const pieces = []
+  for await (const piece of from) pieces.push(piece)
+  return pieces
+}
+
+describe("relay", () => {
+  it("gives the rest piece by piece, and says what it added up to and how it ended", async () => {
+    const rest = relay(saying("a", "b"), joinText, undefined)
+    expect(rest.ending()).toBeUndefined()
+    expect(await read(rest)).toEqual(["a", "b"])
+    expect(rest.taken()).toBe("ab")
+    expect(rest.ending()).toEqual({})
+  })
+
+  it("ends for its reader where the answer breaks, and keeps the error for whoever handed it over", async () => {
+    const broken = new Error("broken")
+    const rest = relay(
+      (async function* () {
+        yield "a"
+        throw broken
+      })(),
+      joinText,
+      new AbortController().signal,
+    )
+    expect(await read(rest)).toEqual(["a"])
+    expect(rest.ending()).toEqual({ error: broken })
+    expect(rest.taken()).toBe("a")
+  })
+
+  it("ends at once when its signal fires, though the other side hangs", async () => {
+    const aborting = new AbortController()
+    const hanging = { next: () => new Promise<never>(() => {}) }
+    const rest = relay(hanging, joinText, aborting.signal)
+    const reading = read(rest)
+    aborting.abort("enough")
+    expect(await reading).toEqual([])
+    expect(rest.ending()).toEqual({ error: "enough" })
+    expect(rest.taken()).toBeUndefined()
+  })
+
+  it("takes nothing more after its end, and starts with an aborted signal at its end", async () => {
+    const aborted = AbortSignal.abort("before")
+    const rest = relay(saying("a"), joinText, aborted)
+    expect(await read(rest)).toEqual([])
+    expect(rest.ending()).toEqual({ error: "before" })
+  })
+})

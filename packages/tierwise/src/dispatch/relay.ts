@@ -1,0 +1,60 @@
+/**
+ * The rest of an answer, for its reader to take directly: piece by piece through all the rooms costs more than many a
+ * piece does. It ends when the answer ends, also when it ends badly; whoever handed it over then says how.
+ */
+export interface Relay<P> extends AsyncIterable<P> {
+  /** What the reader has taken adds up to; undefined: it has taken nothing. Ask when there is no more to come. */
+  taken(): P | undefined
+  /** How the answer ended; undefined: the reader has not come to its end. */
+  ending(): { readonly error?: unknown } | undefined
+  close(): void
+}
+
+/** `signal` ends the rest at once, also where the other side ignores it. */
+export function relay<P>(
+  rest: AsyncIterator<P>,
+  join: (pieces: readonly P[]) => P,
+  signal: AbortSignal | undefined,
+): Relay<P> {
+  const pieces: P[] = []
+  let joined: P | undefined
+  let ending: { readonly error?: unknown } | undefined
+  /** Ends the reader's wait for the next piece. */
+  let wake: ((result: IteratorResult<P>) => void) | undefined
+
+  const end = (how: { readonly error?: unknown }): IteratorResult<P> => {
+    ending ??= how
+    return { done: true, value: undefined }
+  }
+  const took = (result: IteratorResult<P>): IteratorResult<P> => {
+    // A piece that comes after the end is nobody's any more.
+    if (result.done === true || ending !== undefined) return end({})
+    pieces.push(result.value)
+    return result
+  }
+  const failed = (error: unknown) => end({ error })
+  const onAbort = () => {
+    const ended = end({ error: signal?.reason })
+    wake?.(ended)
+  }
+  signal?.addEventListener("abort", onAbort, { once: true })
+
+  const next = (): Promise<IteratorResult<P>> => {
+    if (signal?.aborted === true) onAbort()
+    if (ending !== undefined) return Promise.resolve({ done: true, value: undefined })
+    if (signal === undefined) return rest.next().then(took, failed)
+    return new Promise((resolve) => {
+      wake = resolve
+      void rest.next().then(took, failed).then(resolve)
+    })
+  }
+  return {
+    [Symbol.asyncIterator]: () => ({ next }),
+    taken() {
+      if (joined === undefined && pieces.length > 0) joined = join(pieces)
+      return joined
+    },
+    ending: () => ending,
+    close: () => signal?.removeEventListener("abort", onAbort),
+  }
+}

@@ -1,0 +1,68 @@
+import type { BaseChatModelCallOptions, BindToolsInput } from "@langchain/core/language_models/chat_models"
+import type { Runnable, RunnableConfig } from "@langchain/core/runnables"
+import type { StructuredSchema } from "../router-chat-model.ts"
+import type { Attempt } from "../spec/dispatch.ts"
+import type { Tier } from "../spec/request.ts"
+
+/** One thing that can answer. */
+export interface FallbackLink<Input, Output, Asked = Runnable<Input, Output>> {
+  readonly tier: Tier
+  /** Unique in the chain. Default: the tier, with a number if it has several links. */
+  readonly id?: string | undefined
+  readonly runnable: Asked
+}
+
+export interface FallbackSettings {
+  /** Links tried after the first one failed. Default: all of them. */
+  readonly maxFallbackAttempts?: number | undefined
+  /** Tries at the same link after the first, where a pause may heal. Default 2; a call's own `maxRetries` wins. */
+  readonly maxRetries?: number | undefined
+  /** First retry pause, ms; doubles each time, full jitter. Default 250. */
+  readonly retryBaseMs?: number | undefined
+  /** Until the first piece of one try's answer, ms; then the next link is asked. Default: no limit. */
+  readonly attemptTimeoutMs?: number | undefined
+}
+
+export interface FallbackChainFields<Input, Output, Asked = Runnable<Input, Output>>
+  extends FallbackSettings {
+  /** Weakest tier first. */
+  readonly links: readonly FallbackLink<Input, Output, Asked>[]
+}
+
+export interface FallbackOptions extends RunnableConfig {
+  /** Asked first; then the tiers above it, then those below, nearest first. Default: the first link's. */
+  preferredTier?: Tier | undefined
+  /** Tries at one link after the first, for this call. The links themselves never retry on their own. */
+  maxRetries?: number
+}
+
+/** Everything a chat model takes per call, and whatever the providers' packages take. */
+export interface FallbackChatOptions extends BaseChatModelCallOptions {
+  /** Asked first; then the tiers above it, then those below, nearest first. Default: the first link's. */
+  preferredTier?: Tier | undefined
+  /** Any form LangChain accepts; bound by each link in its provider's own form. */
+  tools?: BindToolsInput[] | undefined
+  /** OpenAI's. */
+  response_format?: unknown
+  /** Strict tool calling and strict schemas, where the provider has them. */
+  strict?: boolean | undefined
+  /** False: one tool call at a time, where the provider has the choice. */
+  parallel_tool_calls?: boolean | undefined
+  /** Whatever else a link's package takes per call, e.g. `{ reasoning_effort: "low" }`. */
+  providerOptions?: Readonly<Record<string, unknown>> | undefined
+}
+
+/**
+ * A zod schema of either version, any other standard schema, or JSON Schema. Zod 3 is named by its methods: under strict
+ * compiler options its types do not fit LangChain's description of them.
+ */
+export type FallbackSchema<Output extends Record<string, unknown>> =
+  | StructuredSchema<Output>
+  | { readonly _output: Output; readonly _def: object; parse(data: unknown): Output }
+
+/** The answer, and who really gave it. */
+export interface FallbackAnswer<Output> {
+  readonly output: Output
+  readonly answeredBy: { readonly deploymentId: string; readonly tier: Tier }
+  readonly attempts: readonly Attempt[]
+}

@@ -1,0 +1,133 @@
+import { AIMessage, type AIMessageChunk } from "@langchain/core/messages"
+import { dispatch } from "../dispatch/dispatch.ts"
+import type { DispatchCandidate } from "../dispatch/dispatch-options.ts"
+import type { Relay } from "../dispatch/relay.ts"
+import { callModel, hasContent, type Invocation, type Piece } from "../langchain/call-model.ts"
+import { type Curtain, curtain, whenShown } from "../langchain/curtain.ts"
+import { joinChunks } from "../langchain/join-chunks.ts"
+import { completionsPerCall } from "../langchain/limit-output.ts"
+import type { Candidate } from "../spec/catalog.ts"
+import { messageOf, NoEligibleDeploymentError } from "../spec/errors.ts"
+import { notify } from "../telemetry/notify.ts"
+import { holdMoney } from "./hold-money.ts"
+import { meterAnswer } from "./meter-answer.ts"
+import type { RouterParts } from "./router-parts.ts"
+import type { Walk } from "./walk.ts"
+
+/** A piece of an answer, or the rest of a stream, to be read directly. */
+export interface Heard extends Piece {
+  readonly live?: Relay<Heard> | undefined
+}
+
+/** The pieces of whoever answers first, and what stands between them and those who read along. */
+export interface Calling {
+  readonly pieces: AsyncGenerator<Heard, void, undefined>
+  /** What hides the words of the latest attempt from handlers; undefined: nothing does. */
+  curtain(): Curtain | undefined
+}
+
+const NO_WORDS = new AIMessage("")
+
+/** What the pieces of a stream add up to. One that ends in words that do not parse keeps the words. */
+export function joinPieces(pieces: readonly Piece[]): Piece {
+  const last = pieces.at(-1) as Piece
+  if (pieces.length === 1) return last
+  const message = joinChunks(pieces.map((piece) => piece.message as AIMessageChunk)) as AIMessageChunk
+  return last.parseError === undefined ? { message } : { message, parseError: last.parseError }
+}
+
+/** A candidate as dispatch knows it. */
+type Callee = DispatchCandidate & { readonly candidate: Candidate }
+
+/** Room 6 with everything it needs of the others: money, the model, the meter, the record. */
+export function callInOrder(parts: RouterParts, walk: Walk, candidates: readonly Candidate[]): Calling {
+  const { request, invocation, record, planned, streamed, audience } = walk
+  if (candidates.length === 0) throw new NoEligibleDeploymentError(planned.plan.excluded)
+  const { budget } = parts
+  const { signal } = invocation.config
+  const money = budget && {
+    budget,
+    scopes: request.scopes ?? {},
+    signal,
+    onProblem: (error: unknown) => record.problem({ room: "budget", error: messageOf(error) }),
+  }
+  const settings =
+    invocation.maxRetries === undefined
+      ? parts.dispatch
+      : { ...parts.dispatch, maxRetries: invocation.maxRetries }
+  // Where nobody reads along there is nothing to hide.
+  const canBeGated = walk.gate === "full" && (streamed || audience !== undefined)
+  const isGated = ({ candidate }: Callee) =>
+    canBeGated && walk.nextRung(candidate.deployment.tier) !== undefined
+  let hiding: Curtain | undefined
+
+  const pieces = dispatch<Callee, Heard>({
+    candidates: candidates.map((candidate) => ({ ...targetOf({ candidate }), candidate })),
+    signal,
+    settings,
+    hold: money && (({ candidate }) => holdMoney(money, candidate)),
+    meter: ({ candidate: { deployment, quote, maxOutputTokens } }) =>
+      meterAnswer({
+        features: planned.plan.features,
+        rates: parts.ratesOf(deployment),
+        quote,
+        maxOutputTokens: maxOutputTokens * completionsPerCall(deployment.model),
+      }),
+    opens: hasContent,
+    holdsBack: isGated,
+    ...(streamed && { handOver: { pieceOf: (live) => ({ message: NO_WORDS, live }), join: joinPieces } }),
+    isProvider: () => true,
+    call: (callee, callSignal) => {
+      const { candidate } = callee
+      const model = parts.limitOutput(candidate.deployment.model, candidate.maxOutputTokens)
+      let callbacks = invocation.config.callbacks
+      let shown: Promise<void> | undefined
+      hiding = audience && isGated(callee) ? curtain(audience) : undefined
+      if (hiding !== undefined) callbacks = hiding.callbacks
+      else if (audience !== undefined && !streamed) {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        callbacks = whenShown(audience, resolve)
+        shown = promise
+      }
+      const tagged = taggedFor(candidate, invocation, callbacks)
+      const { id: deploymentId } = candidate.deployment
+      return callModel({
+        model,
+        deploymentId,
+        request,
+        invocation: tagged,
+        streamed,
+        shown,
+        signal: callSignal,
+      })
+    },
+    onStart: (callee) =>
+      notify(parts.observers, { type: "attempt-started", id: record.id, ...targetOf(callee) }),
+    onAttempt: (attempt) => record.attempted(attempt),
+  })
+  return {
+    pieces,
+    curtain: () => hiding,
+  }
+}
+
+function taggedFor(
+  { deployment }: Candidate,
+  invocation: Invocation,
+  callbacks: Invocation["config"]["callbacks"],
+): Invocation {
+  const { config } = invocation
+  return {
+    ...invocation,
+    config: {
+      ...config,
+      ...(callbacks && { callbacks }),
+      tags: [...(config.tags ?? []), `tierwise:tier:${deployment.tier}`],
+      metadata: { ...config.metadata, tierwise_deployment: deployment.id },
+    },
+  }
+}
+
+function targetOf({ candidate: { deployment } }: { candidate: Candidate }): DispatchCandidate {
+  return { deploymentId: deployment.id, tier: deployment.tier }
+}
