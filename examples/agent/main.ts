@@ -14,7 +14,11 @@ const orders = new Map([
 ])
 
 const getOrder = tool(
-  ({ order_id }: { order_id: string }) => JSON.stringify({ order_id, ...orders.get(order_id) }),
+  ({ order_id }: { order_id: string }) => {
+    const order = orders.get(order_id)
+    if (order === undefined) return `There is no order ${order_id}.`
+    return `Order id: ${order_id}. Item: ${order.item}. Price: ${order.price}. Status: ${order.status}.`
+  },
   {
     name: "get_order",
     description: "Show an order.",
@@ -87,34 +91,44 @@ async function routeBySteps({ router, records, signal, tell }: Stage): Promise<v
 }
 
 /** By the provider's own structured output where every tier has it, or by a tool call: the form is the same. */
-async function fillForms({ router, records, signal, tell }: Stage): Promise<void> {
-  const ticket = z.object({
+async function fillForms({ router, simulator, records, signal, tell }: Stage): Promise<void> {
+  const Order = z.object({
+    order_id: z.string().describe("order id"),
+    item: z.string(),
+    price: z.number(),
+    status: z.enum(["packed", "shipped"]),
+  })
+  chapter("responseFormat, by the provider's structured output, after a look at the order")
+  const ask = "Show me order ORD-1043."
+  const clerk = createAgent({ model: router, tools, responseFormat: Order })
+  const looked = await clerk.invoke({ messages: [new HumanMessage(ask)] }, { signal })
+  tell(ask, "what the tools brought")
+  console.log(`    ${JSON.stringify(looked.structuredResponse)}`)
+  const { item, price, status } = orders.get("ORD-1043") ?? {}
+  assert.deepEqual(looked.structuredResponse, { order_id: "ORD-1043", item, price, status })
+  if (simulator !== undefined) assert.equal(at(records, -1).plan.features.wantsSchema, true)
+
+  const Ticket = z.object({
     customer: z.string().describe("customer name"),
     email: z.string().describe("customer email"),
     priority: z.enum(["low", "normal", "very_high"]),
     city: z.string(),
   })
+  chapter("responseFormat, by a tool call")
   const letter = [
     "File a ticket. Customer name: Ada Byron. Customer email: ada@example.com.",
     "The priority is very high. The city is Oslo.",
   ].join(" ")
-  const filed = { customer: "Ada Byron", email: "ada@example.com", priority: "very_high", city: "Oslo" }
-  const input = { messages: [new HumanMessage(letter)] }
-
-  chapter("responseFormat, by the provider's structured output")
-  const byProvider = createAgent({ model: router, tools: [], responseFormat: ticket })
-  const first = await byProvider.invoke(input, { signal })
+  const filer = createAgent({ model: router, tools: [], responseFormat: toolStrategy(Ticket) })
+  const filed = await filer.invoke({ messages: [new HumanMessage(letter)] }, { signal })
   tell(letter)
-  console.log(`    ${JSON.stringify(first.structuredResponse)}`)
-  assert.deepEqual(first.structuredResponse, filed)
-  assert.equal(at(records, -1).plan.features.wantsSchema, true)
-
-  chapter("responseFormat, by a tool call")
-  const byTool = createAgent({ model: router, tools: [], responseFormat: toolStrategy(ticket) })
-  const second = await byTool.invoke(input, { signal })
-  tell(letter)
-  console.log(`    ${JSON.stringify(second.structuredResponse)}`)
-  assert.deepEqual(second.structuredResponse, filed)
+  console.log(`    ${JSON.stringify(filed.structuredResponse)}`)
+  assert.deepEqual(filed.structuredResponse, {
+    customer: "Ada Byron",
+    email: "ada@example.com",
+    priority: "very_high",
+    city: "Oslo",
+  })
   assert.equal(at(records, -1).plan.features.toolsOffered, 1)
 }
 

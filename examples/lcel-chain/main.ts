@@ -85,15 +85,18 @@ async function stream({ router, signal, tell }: Stage): Promise<void> {
   chapter("stream")
   // With a validator of our own, a stream is shown once it has been judged. This reader wants its words at once.
   const chain = asking.pipe(router.withConfig({ gate: "off" })).pipe(new StringOutputParser())
-  let pieces = 0
+  const ended: string[] = []
+  const tracer = { awaitHandlers: true, handleLLMEnd: () => void ended.push("answer") }
+  let answer = ""
   process.stdout.write("    ")
-  for await (const piece of await chain.stream({ question: EASY }, { signal })) {
+  for await (const piece of await chain.stream({ question: EASY }, { callbacks: [tracer], signal })) {
     process.stdout.write(piece)
-    pieces++
+    if (answer === "" && piece !== "") assert.deepEqual(ended, [], "the first word came with the last")
+    answer += piece
   }
-  console.log(`   (${pieces} pieces)`)
+  process.stdout.write("\n")
   tell(EASY)
-  assert.ok(pieces > 1)
+  assert.deepEqual(ended, ["answer"])
 }
 
 /** What every call of one step has in common is bound once; the router itself stays as it is. */

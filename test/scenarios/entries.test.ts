@@ -26,6 +26,8 @@ import {
 } from "tierwise"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
+import { ENTRIES, type Entry, POOR } from "./matrix/entries.ts"
+import { openProvider, PROTOCOLS, type ProtocolName } from "./protocols.ts"
 import { answers, openOddWorld, type Way } from "./scripted-server.ts"
 import { chatModel, openWorld, RunCounter } from "./world.ts"
 
@@ -284,16 +286,13 @@ describe("options of a call", () => {
 
   it("reach the provider's body in its own words", async () => {
     await using world = await openWorld()
+    const openai = { seed: 7, prediction: { type: "content", content: "Hi" } }
     await world.router.invoke("Hello", {
       stop: ["###"],
-      ...{ seed: 7, prediction: { type: "content", content: "Hi" } },
+      ...openai,
       providerOptions: { options: { headers: { "x-request-id": "req-of-the-caller" } } },
     })
-    expect(world.bodies()[0]).toMatchObject({
-      stop: ["###"],
-      seed: 7,
-      prediction: { type: "content", content: "Hi" },
-    })
+    expect(world.bodies()[0]).toMatchObject({ stop: ["###"], ...openai })
     expect(world.simulator.invoices()[0]?.requestId).toBe("req-of-the-caller")
   })
 
@@ -319,10 +318,7 @@ describe("options of a call", () => {
       for await (const chunk of await world.router().stream("Hello", { timeout: 100 })) text += chunk.text
       return text
     }
-    const reading = read()
-    const ended = expect(reading).rejects.toMatchObject({ name: "TimeoutError" })
-    await speech.say("First")
-    await ended
+    await Promise.all([expect(read()).rejects.toMatchObject({ name: "TimeoutError" }), speech.say("First")])
     await speech.closed
   })
 })
@@ -362,7 +358,7 @@ describe("what a provider receives", () => {
     [
       "a graph's node",
       (model) =>
-        oneNode(async (messages, config) => (await model.invoke(messages, config)) as AIMessageChunk).invoke({
+        oneNode((messages, config) => model.invoke(messages, config)).invoke({
           messages: [new HumanMessage("Hello")],
         }),
     ],
@@ -379,13 +375,25 @@ describe("what a provider receives", () => {
     expect(sent(routed.bodies())).toEqual(sent(plain.bodies()))
   })
 
-  it.each(["invoke", "stream"] as const)("by %s has no empty list of tools", async (way) => {
-    await using world = await openWorld()
-    const bound = world.router.bindTools([])
-    if (way === "invoke") await bound.invoke("Hello")
-    else for await (const _ of await bound.stream("Hello"));
-    expect(world.bodies()[0]).not.toHaveProperty("tools")
-  })
+  // Some packages leave an empty list out by themselves, and some send it.
+  it.each(Object.keys(PROTOCOLS) as ProtocolName[])(
+    "of %s is never given an empty list of tools",
+    async (name) => {
+      await using provider = await openProvider(name)
+      const router = new RouterChatModel({
+        tiers: ["only"],
+        deployments: [
+          { tier: "only", model: provider.model("m"), price: "free", profile: { toolCalling: true } },
+        ],
+      })
+      const bound = router.bindTools([])
+      await bound.invoke("Hello")
+      for await (const _ of await bound.stream("Hello"));
+      await createAgent({ model: router, tools: [] }).invoke({ messages: [new HumanMessage("Hello")] })
+      expect(provider.bodies).toHaveLength(3)
+      for (const body of provider.bodies) expect(body).not.toHaveProperty("tools")
+    },
+  )
 })
 
 /** Tags and metadata of every LLM run. */
@@ -475,5 +483,70 @@ describe("LangChain's own wrappers", () => {
     let text = ""
     for await (const chunk of await model.stream("Hello")) text += chunk.text
     expect(text).toBe((await world.router.invoke("Hello")).text)
+  })
+})
+
+/** A light tier of Anthropic's below a heavy one of OpenAI's, and what an entry gives over any model. */
+async function openTwoProviders() {
+  const afar = await openProvider("anthropic")
+  const world = await openWorld()
+  const profile = { maxInputTokens: 32_000, toolCalling: true, structuredOutput: true }
+  const price = { inputPerMTok: 1, outputPerMTok: 2 }
+  const heavy = chatModel(world.simulator, "sim-large")
+  const router = new RouterChatModel({
+    tiers: ["light", "heavy"],
+    deployments: [
+      { tier: "light", model: afar.model("claude-sonnet-4-5"), price, profile },
+      { tier: "heavy", model: heavy, price, profile },
+    ],
+    validator: {
+      name: "fussy",
+      validate: ({ message }) =>
+        message.text.includes(POOR) ? { accepted: false, reason: "nobody is no name" } : { accepted: true },
+    },
+  })
+  return {
+    afar,
+    world,
+    router,
+    heavy,
+    [Symbol.asyncDispose]: async () => {
+      await afar[Symbol.asyncDispose]()
+      await world[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function driveThrough(entry: Entry, model: BaseChatModel) {
+  let shown = ""
+  const show = (text: string) => {
+    shown += text
+  }
+  const result = await entry.drive(model, { callbacks: [], show })
+  return { shown, result }
+}
+
+describe("tiers of different providers", () => {
+  const inWords = ENTRIES.filter(({ poorAnswer }) => poorAnswer.includes(" "))
+  // The tool strategy takes nothing but a call of its tool for an answer.
+  const takesWords = inWords.filter(({ name }) => name !== "createAgent, tool strategy")
+
+  it.each(takesWords)(
+    "are one chat model to $name: the lighter one's words come whole and once",
+    async (entry) => {
+      await using two = await openTwoProviders()
+      two.afar.says({ text: "From afar." })
+      const { shown, result } = await driveThrough(entry, two.router)
+      expect(JSON.stringify(result)).toContain("From afar.")
+      expect(shown).toBe(entry.reading === "live" ? "From afar." : "")
+      expect(two.world.bodies()).toHaveLength(0)
+    },
+  )
+
+  it.each(inWords)("are one chat model to $name: it escalates from one to the other", async (entry) => {
+    await using two = await openTwoProviders()
+    two.afar.says({ text: entry.poorAnswer })
+    expect(await driveThrough(entry, two.router)).toEqual(await driveThrough(entry, two.heavy))
+    expect(two.afar.bodies).toHaveLength(entry.calls)
   })
 })

@@ -19,15 +19,16 @@ describe.each(ENTRIES)("$name", (entry) => {
     it(
       `stands in for one chat model: ${situation.name} ${entry.proves} ${situation.proves}`.trim(),
       async () => {
-        let seen: string | undefined
-        try {
-          await checkCell(entry, situation)
-        } catch (error) {
-          seen = (error as Error).message.split("\n", 1)[0]
-          throw error
-        } finally {
-          cells.push({ entry: entry.name, situation: situation.name, seen })
-        }
+        expect.hasAssertions()
+        const cell = { entry: entry.name, situation: situation.name, seen: "it did not end" }
+        cells.push(cell)
+        await checkCell(entry, situation).then(
+          () => Object.assign(cell, { seen: undefined }),
+          (error: Error) => {
+            cell.seen = error.message.split("\n", 1)[0] ?? ""
+            throw error
+          },
+        )
       },
     )
   }

@@ -20,7 +20,7 @@ import { convertToOpenAITool } from "@langchain/core/utils/function_calling"
 import type { SerializableSchema } from "@langchain/core/utils/standard_schema"
 import type { IterableReadableStream } from "@langchain/core/utils/stream"
 import type { ZodV4Like } from "@langchain/core/utils/types"
-import { cacheKey } from "./cache/cache-key.ts"
+import { optionsKey } from "./cache/cache-key.ts"
 import { type FromEnvOptions, optionsFromEnv } from "./env/options-from-env.ts"
 import { readFeatures } from "./features/read-features.ts"
 import type { Invocation, StructuredOutput } from "./langchain/call-model.ts"
@@ -86,6 +86,16 @@ interface Call {
   readonly run: ChainRun
 }
 
+/** What a router walks through. */
+export interface Rooms {
+  readonly parts: RouterParts
+  readonly hall: Hall
+}
+
+/** For the other doors of this package: what a router walks through, and a clone that walks through something else. */
+export let roomsOf: (router: RouterChatModel) => Rooms
+export let inRooms: (router: RouterChatModel, rooms: Rooms) => RouterChatModel
+
 /**
  * A chat model that sends each call to the cheapest of its models that can do it, holds the money first, falls back
  * when a provider fails, and escalates when an answer is not good enough. Every reply says what happened under
@@ -109,14 +119,19 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
   /** Options bound with `withConfig` and `bindTools`. */
   protected defaultOptions: Partial<RouterCallOptions> = {}
   override lc_namespace: string[] = ["langchain", "chat_models", "tierwise"]
-  private readonly parts: RouterParts
-  private readonly hall: Hall
+  private parts: RouterParts
+  private hall: Hall
   private readonly own: Pick<RouterChatModelFields, "callbacks" | "tags" | "metadata" | "verbose">
   /** What tracers are told about this router. */
   private serialized: Serialized | undefined
 
   static override lc_name(): string {
     return "RouterChatModel"
+  }
+
+  static {
+    roomsOf = ({ parts, hall }) => ({ parts, hall })
+    inRooms = (router, rooms) => Object.assign(router.withConfig({}), rooms)
   }
 
   /** Builds a router from the environment and `.env`; see `docs/guide/configuration.md` for the variables. */
@@ -164,10 +179,9 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
   /** A digest that tells tools and schemas apart, and does not see what a graph adds at run time. */
   override _getSerializedCacheKeyParametersForCall(options: this["ParsedCallOptions"]): string {
     const { request, callOptions } = readCall([], options, undefined, undefined)
-    const rules = { tools: true, nonDeterministic: true }
-    const { identity } = this.parts
+    const { identity, cacheRules: rules } = this.parts
     // What cannot be compared equals nothing.
-    return cacheKey({ request, callOptions }, { identity, sampled: false, rules }) ?? crypto.randomUUID()
+    return optionsKey({ request, callOptions }, { identity, sampled: false, rules }) ?? crypto.randomUUID()
   }
 
   override getLsParams(options: this["ParsedCallOptions"]): LangSmithParams {

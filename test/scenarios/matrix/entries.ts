@@ -258,7 +258,7 @@ export const ENTRIES: readonly Entry[] = [
         for await (const message of run.messages) for await (const text of message.text) caller.show(text)
       })()
       const [state] = await Promise.all([run.output, reading])
-      return said(state as Said)
+      return said(state)
     },
   },
   {
@@ -297,7 +297,7 @@ export const ENTRIES: readonly Entry[] = [
         .addNode("model", async ({ messages }, config) => {
           let whole: AIMessageChunk | undefined
           for await (const chunk of await model.stream(messages, config)) {
-            config.writer?.(chunk.text)
+            config.writer(chunk.text)
             whole = whole?.concat(chunk) ?? chunk
           }
           return { messages: whole === undefined ? [] : [whole] }
@@ -347,8 +347,8 @@ async function read(stream: AsyncIterable<unknown>, caller: Caller): Promise<unk
     if (mode === "custom") caller.show(data as string)
     if (mode === "values") state = data
     if (mode === "messages") {
-      const [message] = data as [AIMessageChunk]
-      if (message.type === "ai") showChunk(caller, message)
+      const [message] = data as [BaseMessage]
+      if (message.type === "ai") showChunk(caller, message as AIMessageChunk)
     }
   }
   return said(state as Said)

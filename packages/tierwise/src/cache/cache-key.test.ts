@@ -322,5 +322,5 @@ function asked(text: string, more: Partial<RouteRequest> = {}): CacheableCall {
 }
 
 function keyOf(call: CacheableCall, rules: CacheRules = {}, identity = "deployments"): string | undefined {
-  return cacheKey(call, { identity, sampled: false, rules })
+  return cacheKey(call, { identity, sampled: false, rules })?.id
 }

@@ -1,12 +1,18 @@
-import type { AIMessage, BaseMessage, ToolMessage } from "@langchain/core/messages"
+import { type AIMessage, type BaseMessage, getBufferString, type ToolMessage } from "@langchain/core/messages"
 import { convertToOpenAITool } from "@langchain/core/utils/function_calling"
 import { sha256 } from "@langchain/core/utils/hash"
 import type { RouteRequest } from "../spec/request.ts"
 import { normalizeText } from "./normalize-text.ts"
 import { canonicalJson } from "./plain-json.ts"
 
-/** A digest: it tells nothing of the conversation it stands for. */
-export type CacheKey = string & { readonly kind: "CacheKey" }
+/** Where an answer lies. */
+export interface CacheKey {
+  /** A digest of all that decides the answer. */
+  readonly id: string
+  /** LangChain's two names of an answer: the conversation as text, in which some are alike, and a digest of the rest. */
+  readonly prompt: string
+  readonly llmKey: string
+}
 
 /** One call, as far as it decides the answer. */
 export interface CacheableCall {
@@ -77,29 +83,57 @@ const RUN_OPTIONS: ReadonlySet<string> = new Set(
  *
  * @throws what `rules.normalize` throws, and TypeError if it gives no text.
  */
-export function cacheKey(
-  { request, callOptions, structured }: CacheableCall,
-  { identity, sampled, rules = {} }: CacheKeyOptions,
-): CacheKey | undefined {
-  const { messages, tools, scopes, ...hints } = request
-  const options = Object.entries(callOptions).filter(([name]) => !RUN_OPTIONS.has(name))
+export function cacheKey(call: CacheableCall, options: CacheKeyOptions): CacheKey | undefined {
+  const { request, callOptions } = call
+  const { sampled, rules = {} } = options
   if (rules.tools !== true && offersTools(request, callOptions)) return undefined
   if (rules.nonDeterministic !== true && (sampled || asksForVariety(callOptions))) return undefined
+  const llmKey = optionsKey(call, options)
+  if (llmKey === undefined) return undefined
 
   const normalize = rules.normalize ? textOnly(rules.normalize) : normalizeText
+  const messages = canonicalJson([
+    llmKey,
+    request.messages.map((message) => messageParts(message, normalize)),
+  ])
+  if (messages === undefined) return undefined
+  const id = sha256(messages) as string
+  return { id, prompt: promptOf(request.messages, normalize) ?? id, llmKey }
+}
+
+/** A digest of everything but the conversation; undefined if an option cannot be compared. */
+export function optionsKey(
+  { request, callOptions, structured }: CacheableCall,
+  { identity, rules = {} }: CacheKeyOptions,
+): string | undefined {
+  const { messages: _, tools, scopes, ...hints } = request
   const parts = canonicalJson({
     version: KEY_VERSION,
     identity,
     tenant: scopes?.["tenant"] ?? UNNAMED_TENANT,
     // Two ways to normalise may give the same text for different questions.
     normalize: rules.normalize ? "own" : "default",
-    messages: messages.map((message) => messageParts(message, normalize)),
     hints,
     tools: (tools ?? []).map(toolParts),
     structured,
-    options: Object.fromEntries(options),
+    options: Object.fromEntries(Object.entries(callOptions).filter(([name]) => !RUN_OPTIONS.has(name))),
   })
-  return parts === undefined ? undefined : (sha256(parts) as CacheKey)
+  return parts === undefined ? undefined : (sha256(parts) as string)
+}
+
+/** What LangChain calls the prompt of a cached chat; undefined for messages that it cannot write. */
+function promptOf(messages: readonly BaseMessage[], normalize: (text: string) => string): string | undefined {
+  try {
+    return messages.map((message) => getBufferString([withText(message, normalize)])).join("\n")
+  } catch {
+    return undefined
+  }
+}
+
+/** The message with its words normalised, as far as writing it as text goes. */
+function withText(message: BaseMessage, normalize: (text: string) => string): BaseMessage {
+  const content = contentParts(message.content, normalize) as BaseMessage["content"]
+  return Object.assign(Object.create(message) as BaseMessage, { content })
 }
 
 function offersTools(

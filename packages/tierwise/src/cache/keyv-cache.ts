@@ -7,7 +7,7 @@ import { ConfigError } from "../spec/errors.ts"
 import { utf8Bytes } from "../tokens/utf8-bytes.ts"
 import { areFields, fieldsOf, type MessageFields, messageFrom } from "./message-fields.ts"
 import { plainJson } from "./plain-json.ts"
-import { DEFAULT_CACHE_TIMEOUT_MS } from "./response-cache.ts"
+import { DEFAULT_CACHE_TIMEOUT_MS, entryOf } from "./response-cache.ts"
 import { type AskStore, storeGuard, teller } from "./store-guard.ts"
 
 /** A `Keyv` of version 5 or 6, with any store. */
@@ -158,6 +158,8 @@ function stored(generation: Generation): Stored {
   const { message } = generation as Partial<ChatGeneration>
   const info = generationInfo && { generationInfo }
   if (message === undefined) return { text, ...info }
+  // The router's own entries hold the message in their text already.
+  if (entryOf(text) !== undefined) return { text, ...info }
   if (AIMessage.isInstance(message)) return { text, ...info, fields: fieldsOf(message) }
   return { ...(serializeGeneration(generation) as Stored), ...info }
 }
@@ -167,7 +169,10 @@ function restored({ text, generationInfo, fields, message }: Stored): Generation
   if (typeof text !== "string") throw new TypeError("it has no text")
   const info = generationInfo && { generationInfo }
   if (message !== undefined) return { ...deserializeStoredGeneration({ text, message }), ...info }
-  if (fields === undefined) return { text, ...info }
+  if (fields === undefined) {
+    const own = entryOf(text)
+    return { text, ...info, ...(own && { message: messageFrom(own.fields) }) }
+  }
   if (!areFields(fields)) throw new TypeError("its message is not whole")
   return { text, ...info, message: messageFrom(fields) } as ChatGeneration
 }

@@ -43,7 +43,8 @@ describe("a kept answer", () => {
     const second = await hitOf(cache.recall(key))
     expect(second.name).toBeUndefined()
     expect(second.response_metadata).toEqual({ a: { b: 1 } })
-    expect(new Set([answer.id, first.id, second.id]).size).toBe(3)
+    // A graph's list of messages would take it for the first answer.
+    expect([first.id, second.id]).toEqual([undefined, undefined])
   })
 
   it("is not found under another key", async () => {
@@ -72,8 +73,8 @@ describe("a kept answer", () => {
     const store = new InMemoryCache()
     const { cache, key } = openCache({ cache: store })
     await (await missOf(cache.recall(key))).keep(new AIMessage("Hi"))
-    const [entry] = (await store.lookup(key, "tierwise:v1")) ?? []
-    Object.assign(entry as Generation, { text: rubbish(key) })
+    const [entry] = (await store.lookup(key.prompt, key.llmKey)) ?? []
+    Object.assign(entry as Generation, { text: rubbish(key.id) })
     expect(await cache.recall(key)).toHaveProperty("miss")
   })
 
@@ -96,7 +97,7 @@ describe("equal calls at once", () => {
     await flight.keep(new AIMessage("Hi"))
     const hits = await Promise.all(calls.slice(1).map(hitOf))
     expect(hits.map(({ content }) => content)).toEqual(Array.from({ length: 49 }, () => "Hi"))
-    expect(new Set(hits.map(({ id }) => id)).size).toBe(49)
+    expect(new Set(hits).size).toBe(49)
   })
 
   it("are answered once also while the store is dead", async () => {

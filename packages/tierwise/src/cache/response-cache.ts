@@ -1,5 +1,6 @@
 import type { BaseCache } from "@langchain/core/caches"
 import type { AIMessage } from "@langchain/core/messages"
+import type { ChatGeneration } from "@langchain/core/outputs"
 import { type CacheableCall, type CacheKey, type CacheKeyOptions, cacheKey } from "./cache-key.ts"
 import { areFields, fieldsOf, type MessageFields, messageFrom } from "./message-fields.ts"
 import { plainJson } from "./plain-json.ts"
@@ -35,31 +36,25 @@ export interface ResponseCacheOptions extends CacheKeyOptions {
   readonly timeoutMs?: number | undefined
   /** Told what the store, or a user's `normalize`, did wrong. No call fails for it. */
   readonly onProblem?: ((error: unknown) => void) | undefined
-  /** For the ids of messages that come from the cache. Default: random UUIDs. */
-  readonly newId?: (() => string) | undefined
   /** Epoch ms. Default `Date.now`. */
   readonly now?: (() => number) | undefined
 }
 
 export const DEFAULT_CACHE_TIMEOUT_MS = 250
 
-/** LangChain's caches want two names; the key says it all. */
-const LLM_KEY = "tierwise:v1"
-
 /**
  * What the router does with a cache. Equal calls that come at once are answered once: the first makes the answer, the
  * others wait for it, whether or not the store works.
  *
- * A hit is a fresh copy with an id of its own, because a graph's list of messages replaces what has the same id; its
- * usage is zero, as LangChain counts hits, and its response metadata is the first answer's.
+ * A hit is a fresh copy without an id, because a graph's list of messages replaces what has the same id; its usage is
+ * zero, as LangChain counts hits, and its response metadata is the kept answer's.
  */
 export function responseCache(options: ResponseCacheOptions): ResponseCache {
   const { cache, timeoutMs = DEFAULT_CACHE_TIMEOUT_MS, onProblem, now = Date.now } = options
-  const { newId = () => crypto.randomUUID() } = options
   const tell = teller(onProblem)
   const ask = storeGuard({ timeoutMs, onProblem, now })
   /** Keys whose answer is being looked up, made or stored. Undefined in the end: there was none. */
-  const flights = new Map<CacheKey, Promise<MessageFields | undefined>>()
+  const flights = new Map<string, Promise<MessageFields | undefined>>()
 
   return {
     keyOf(call) {
@@ -74,10 +69,10 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
     async recall(key, signal) {
       for (;;) {
         signal?.throwIfAborted()
-        const flight = flights.get(key)
+        const flight = flights.get(key.id)
         if (flight === undefined) return lead(key, signal)
         const landed = await untilAborted(flight, signal)
-        if (landed !== undefined) return { hit: asHit(landed) }
+        if (landed !== undefined) return { hit: messageFrom(landed) }
       }
     },
   }
@@ -88,7 +83,7 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
       const stored = await untilAborted(lookUp(key), signal)
       if (stored === undefined) return { miss: flight }
       flight.land(stored)
-      return { hit: asHit(stored) }
+      return { hit: messageFrom(stored) }
     } catch (error) {
       flight.abandon()
       throw error
@@ -97,11 +92,11 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
 
   function takeOff(key: CacheKey): Flight & { land(fields: MessageFields | undefined): void } {
     const { promise, resolve } = Promise.withResolvers<MessageFields | undefined>()
-    flights.set(key, promise)
+    flights.set(key.id, promise)
     let isOpen = true
     const land = (fields: MessageFields | undefined) => {
       isOpen = false
-      flights.delete(key)
+      flights.delete(key.id)
       resolve(fields)
     }
     return {
@@ -117,42 +112,48 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
         resolve(fields)
         // Whoever comes while it is being stored would not find it there yet.
         await store(key, fields)
-        flights.delete(key)
+        flights.delete(key.id)
       },
     }
   }
 
   async function lookUp(key: CacheKey): Promise<MessageFields | undefined> {
-    const found = await ask(() => cache.lookup(key, LLM_KEY))
+    const found = await ask(() => cache.lookup(key.prompt, key.llmKey))
     const text: unknown = found?.[0]?.text
     return typeof text === "string" ? readEntry(text, key) : undefined
   }
 
   async function store(key: CacheKey, fields: MessageFields): Promise<void> {
-    const text = plainJson({ key, fields })
-    if (text !== undefined) await ask(() => cache.update(key, LLM_KEY, [{ text }]))
+    const text = plainJson({ key: key.id, fields })
+    if (text === undefined) return
+    // The text is ours, and exact in any store. The message is for LangChain's readers, and every store has its own way with it.
+    const generation: ChatGeneration = { text, message: messageFrom(fields) }
+    await ask(() => cache.update(key.prompt, key.llmKey, [generation]))
   }
 
   function copyOf(message: AIMessage): MessageFields | undefined {
     try {
-      return fieldsOf(message)
+      const { id: _, ...fields } = fieldsOf(message)
+      return { ...fields, usage_metadata: { input_tokens: 0, output_tokens: 0, total_tokens: 0 } }
     } catch (error) {
       tell(error)
       return undefined
     }
   }
-
-  function asHit(fields: MessageFields): AIMessage {
-    const usage_metadata = { input_tokens: 0, output_tokens: 0, total_tokens: 0 }
-    return messageFrom({ ...fields, id: `run-${newId()}`, usage_metadata })
-  }
 }
 
-/** An entry names its key: a store that answers with what is merely similar has no answer. */
+/** An entry names its key: a store that answers with what is merely similar, or alike as text, has no answer. */
 function readEntry(text: string, key: CacheKey): MessageFields | undefined {
+  const entry = entryOf(text)
+  return entry?.key === key.id ? entry.fields : undefined
+}
+
+/** The router's entry in the text of a stored generation. */
+export function entryOf(text: string): { readonly key: unknown; readonly fields: MessageFields } | undefined {
+  if (!text.startsWith('{"')) return undefined
   try {
-    const entry = JSON.parse(text) as { key?: unknown; fields?: unknown } | null
-    return entry?.key === key && areFields(entry.fields) ? entry.fields : undefined
+    const { key, fields } = JSON.parse(text) as { key?: unknown; fields?: unknown }
+    return areFields(fields) ? { key, fields } : undefined
   } catch {
     return undefined
   }

@@ -1,11 +1,13 @@
+import type { BaseLanguageModelInput } from "@langchain/core/language_models/base"
 import type { Serialized } from "@langchain/core/load/serializable"
 import type { AIMessageChunk } from "@langchain/core/messages"
-import { isBaseMessage } from "@langchain/core/messages"
+import { coerceMessageLikeToMessage, isBaseMessage } from "@langchain/core/messages"
 import type { Runnable, RunnableConfig } from "@langchain/core/runnables"
 import { dispatch } from "../dispatch/dispatch.ts"
 import { hasContent } from "../langchain/call-model.ts"
 import { type ChainRun, startChainRun } from "../langchain/chain-run.ts"
 import { audienceOf, whenShown } from "../langchain/curtain.ts"
+import { historyFor } from "../langchain/history.ts"
 import type { Attempt } from "../spec/dispatch.ts"
 import type { Tier } from "../spec/request.ts"
 import { type ChainParts, type Link, settingsOf, startingAt } from "./chain-parts.ts"
@@ -111,7 +113,7 @@ function inOrder<Input, Output>(
       way({
         link,
         runnable: prepare?.(link) ?? link.runnable,
-        input,
+        input: inputFor(link, input),
         options: {
           ...options,
           ...run.childConfig,
@@ -126,6 +128,14 @@ function inOrder<Input, Output>(
     settings: settingsOf(parts.settings, maxRetries),
     onAttempt: (attempt) => attempts.push(attempt),
   })
+}
+
+/** A conversation in a form that the link's model takes, whoever wrote the replies in it. */
+function inputFor<Input, Output>({ model }: Link<Input, Output>, input: Input): Input {
+  if (model === undefined || typeof input === "string") return input
+  const given = input as Exclude<BaseLanguageModelInput, string>
+  const messages = Array.isArray(given) ? given.map(coerceMessageLikeToMessage) : given.toChatMessages()
+  return historyFor(messages, { model }) as Input
 }
 
 function opens<Input, Output>(piece: Piece<Input, Output>): boolean {

@@ -55,6 +55,7 @@ interface Callable {
     messages: BaseMessage[],
     options: Record<string, unknown>,
   ): AsyncGenerator<AIMessageChunk | AIMessage>
+  _combineCallOptions?: (options: Record<string, unknown>) => Record<string, unknown>
 }
 
 /**
@@ -113,9 +114,7 @@ function chunks(
   options: Record<string, unknown>,
   wantsSchema: boolean,
 ): AsyncIterable<Piece> {
-  const iterator = streamsPlainly(model)
-    ? model._streamIterator(messages, options)
-    : throughStream(model, messages, options)
+  const iterator = iterate(model, messages, options)
   let id: string | undefined
   const pieceOf = ({ done, value }: IteratorResult<AIMessageChunk | AIMessage>): IteratorResult<Piece> => {
     if (done === true) return { done, value: undefined }
@@ -142,13 +141,34 @@ function chunks(
 }
 
 /**
- * True where `stream` does nothing but wrap `_streamIterator`: the router's own stream is wrapped already, and every chunk
- * would pay for it twice. Models that choose another model at run time have a `stream` of their own.
+ * The chunks themselves where `stream` does nothing but wrap them: the router's own stream is wrapped already, and every
+ * chunk would pay for it twice. Models that choose another model at run time have a `stream` of their own.
  */
-function streamsPlainly(model: Callable): boolean {
+function iterate(
+  model: Callable,
+  messages: BaseMessage[],
+  options: Record<string, unknown>,
+): AsyncGenerator<AIMessageChunk | AIMessage> {
+  if (wrapsOnly(model)) return model._streamIterator(messages, options)
+  const { _combineCallOptions: withDefaults } = model
+  // OpenAI's adds the model's own options, and wraps.
+  if (withDefaults !== undefined && ownerOf(model, "stream") === ownerOf(model, "_combineCallOptions")) {
+    return model._streamIterator(messages, withDefaults.call(model, options))
+  }
+  return throughStream(model, messages, options)
+}
+
+function wrapsOnly(model: Callable): boolean {
   if (model.stream === Runnable.prototype.stream) return true
   const { bound } = model as { bound?: Callable }
-  return bound !== undefined && model.stream === RunnableBinding.prototype.stream && streamsPlainly(bound)
+  return bound !== undefined && model.stream === RunnableBinding.prototype.stream && wrapsOnly(bound)
+}
+
+/** The object or prototype that a member comes from. */
+function ownerOf(model: object, name: string): object | undefined {
+  let at: object | null = model
+  while (at !== null && !Object.hasOwn(at, name)) at = Object.getPrototypeOf(at) as object | null
+  return at ?? undefined
 }
 
 async function* throughStream(

@@ -38,9 +38,9 @@ export interface Curtain {
   /** For the attempt's run. */
   readonly callbacks: CallbackManager
   /** Plays everything that was kept back, in order. */
-  raise(): Promise<void>
+  readonly raise: () => Promise<void>
   /** Token readers are told that the run has ended, and none of its words. */
-  drop(): Promise<void>
+  readonly drop: () => Promise<void>
 }
 
 export function curtain({ manager, streaming, tokenReaders }: Audience): Curtain {

@@ -10,6 +10,7 @@ const metadata = fc.record(
     prompt: fc.constantFrom(0, 1),
     finish_reason: fc.constant("stop"),
     logprobs: fc.constant(null),
+    usage: fc.constantFrom({}, { total_tokens: 5 }),
   },
   { requiredKeys: [] },
 )

@@ -44,6 +44,7 @@ function addsNothing(
 ): boolean {
   for (const key in part) {
     const value = part[key]
+    if (isEmptyTable(value) && isTable(whole[key])) continue
     if (value !== whole[key] || !(value === 0 || REPLACED.has(key))) return false
   }
   return true
@@ -56,4 +57,12 @@ function usageOf(chunk: { readonly usage_metadata?: unknown }): unknown {
 
 function isFilled(list: readonly unknown[] | undefined): boolean {
   return list !== undefined && list.length > 0
+}
+
+function isTable(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}
+
+function isEmptyTable(value: unknown): boolean {
+  return isTable(value) && Object.keys(value).length === 0
 }

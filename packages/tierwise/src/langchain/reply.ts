@@ -61,13 +61,11 @@ export function replyMetadata(record: RouteRecord): ReplyMetadata {
   }
 }
 
-/** Of an answer that was given before: who gave it, under this call's own id. */
-export function recalledMetadata({ response_metadata }: AIMessage, id: string): ReplyMetadata {
-  const first = response_metadata["tierwise"] as ReplyMetadata
-  const { tier, deployment, baselineUsd } = first
+/** The same answer when it is given again. It keeps the id of the record that tells how it came about. */
+export function recalledMetadata({ v, id, tier, deployment, baselineUsd }: ReplyMetadata): ReplyMetadata {
   const because = `answered before, by ${deployment}`
   return {
-    v: 1,
+    v,
     id,
     tier,
     deployment,

@@ -1,7 +1,7 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import type { RouterParts } from "../route/router-parts.ts"
 import { createHall } from "../route.ts"
-import type { RouterChatModel } from "../router-chat-model.ts"
+import { inRooms, type Rooms, type RouterChatModel, roomsOf } from "../router-chat-model.ts"
 import type { BudgetStore } from "../spec/budget.ts"
 import type { Estimator } from "../spec/complexity.ts"
 import type { Scopes } from "../spec/request.ts"
@@ -34,38 +34,31 @@ export interface SpendingEstimator extends Estimator {
   heldIn(budget: BudgetStore): Estimator
 }
 
-/** A router's own parts, which its type keeps to itself. */
-interface Inside {
-  parts: RouterParts
-  hall: ReturnType<typeof createHall>
-}
-
 /** Makes routers hold each attempt's money in `budget` too, beside the budget they have. */
 export type HoldIn = (router: RouterChatModel, scopes: Scopes) => RouterChatModel
 
 /** A maker that keeps what it has made: a run's calls share one hall per router. */
 export function holdIn(budget: BudgetStore): HoldIn {
-  const known = new WeakMap<RouterParts, Inside>()
+  const known = new WeakMap<RouterParts, Rooms>()
   return (router, scopes) => {
-    const clone = router.withConfig({ scopes })
-    const { parts } = clone as unknown as Inside
-    let inside = known.get(parts)
-    if (inside === undefined) {
-      inside = insideWith(parts, budget)
-      known.set(parts, inside)
+    const { parts } = roomsOf(router)
+    let rooms = known.get(parts)
+    if (rooms === undefined) {
+      const held = partsWith(parts, budget)
+      rooms = { parts: held, hall: createHall(held) }
+      known.set(parts, rooms)
     }
-    return Object.assign(clone, inside)
+    return inRooms(router.withConfig({ scopes }), rooms)
   }
 }
 
-function insideWith(parts: RouterParts, budget: BudgetStore): Inside {
+function partsWith(parts: RouterParts, budget: BudgetStore): RouterParts {
   const { estimator } = parts
-  const held: RouterParts = {
+  return {
     ...parts,
     budget: parts.budget === undefined ? budget : bothBudgets(budget, parts.budget),
     estimator: spends(estimator) ? estimator.heldIn(budget) : estimator,
   }
-  return { parts: held, hall: createHall(held) }
 }
 
 function spends(estimator: Estimator): estimator is SpendingEstimator {

@@ -41,7 +41,7 @@ export async function recall(
   if ("miss" in recalled)
     return { keep: (routed) => keep(recalled.miss, routed), abandon: recalled.miss.abandon }
   const { hit } = recalled
-  const reply = recalledMetadata(hit, parts.newId())
+  const reply = hit.response_metadata["tierwise"] as ReplyMetadata
   // The copy is ours; the door adds this call's metadata to the model's own.
   delete hit.response_metadata["tierwise"]
   const answer = await parseAgain(hit, structured)
@@ -59,10 +59,10 @@ export async function recall(
   return { hit: { answer, reply } }
 }
 
-/** An answer that nobody was content with is not given again. */
+/** Kept as it will be given again. An answer that nobody was content with is not. */
 async function keep(flight: Flight, { answer, reply }: Routed): Promise<void> {
   if (reply.rejected !== undefined || answer.parseError !== undefined) flight.abandon()
-  else await flight.keep(withReplyMetadata(answer.message, reply))
+  else await flight.keep(withReplyMetadata(answer.message, recalledMetadata(reply)))
 }
 
 /** The recalled answer as an LLM run of its own, for whoever listens. */

@@ -71,6 +71,7 @@ export function resolveOptions(options: RouterOptions): RouterParts {
     // Who brings a validator wants its verdicts to count in streams too.
     gate: options.gate ?? (options.validator === undefined ? undefined : "full"),
     identity,
+    cacheRules: options.cacheRules,
     cache: cacheFrom(options, identity, deployments),
     observers: options.observers ?? [],
     newId: options.newId ?? (() => crypto.randomUUID()),

@@ -1,3 +1,4 @@
+import type { CacheRules } from "../cache/cache-key.ts"
 import type { ResponseCache } from "../cache/response-cache.ts"
 import type { DispatchSettings } from "../dispatch/dispatch-options.ts"
 import type { ToolSizes } from "../features/tool-size.ts"
@@ -40,6 +41,7 @@ export interface RouterParts {
   readonly gate: Gate | undefined
   /** Names of all that answers here: what a cached answer depends on. */
   readonly identity: string
+  readonly cacheRules: CacheRules | undefined
   /** Undefined: no answer is given twice. */
   readonly cache: ResponseCache | undefined
   readonly observers: readonly RouteObserver[]

@@ -1,3 +1,4 @@
+import { stampRetryable } from "@langchain/core/errors"
 import type { Refusal } from "./budget.ts"
 import type { Exclusion } from "./catalog.ts"
 import type { Attempt } from "./dispatch.ts"
@@ -23,7 +24,12 @@ export abstract class TierwiseError extends Error {
     super(message, options)
     this.name = new.target.name
     Object.defineProperty(this, brand, { value: true })
+    // LangChain's retries ask for this stamp: the same call would be refused again.
+    if (!new.target.mayHeal) stampRetryable(this, false)
   }
+
+  /** True where the same call, made again later, may be answered. */
+  protected static readonly mayHeal: boolean = false
 
   /**
    * True for an error of any copy of this package, also when somebody wrapped it: the chain of `cause`s is
@@ -118,6 +124,7 @@ export class BudgetExceededError extends TierwiseError {
 
 /** Every candidate that could be tried was tried, and all failed. `cause` is the last provider error. */
 export class CandidatesExhaustedError extends TierwiseError {
+  protected static override readonly mayHeal = true
   readonly code = "candidates-exhausted"
   readonly attempts: readonly Attempt[]
 

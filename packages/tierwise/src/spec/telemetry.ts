@@ -79,6 +79,7 @@ export type RouteEvent =
   /** A call that the cache answered. It has no record: nothing was decided, held or called. */
   | {
       readonly type: "answer-recalled"
+      /** Of the record in which the answer was made. */
       readonly id: string
       /** Epoch ms. */
       readonly at: number

@@ -8,8 +8,8 @@ import { toolCases } from "./chat-model-contract-tools.ts"
 import type { ContractCase } from "./contract.ts"
 
 /**
- * What every chat model must do, whoever made it: all that LangChain's own standard tests ask for, and what agents, graphs
- * and tracers rely on beyond it. The model is really called, some two hundred times; nothing else is.
+ * What every chat model must do, whoever made it: what LangChain's own standard tests ask for, sound and files aside, and
+ * what agents, graphs and tracers rely on beyond it. The model is really called, about a hundred times.
  * Run the cases one after another.
  *
  * @example for (const { name, run } of chatModelContract({ make: () => new ChatOpenAI({ model }) })) it(name, run)
