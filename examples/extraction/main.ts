@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { OutputParserException } from "@langchain/core/output_parsers"
-import { type KeyvStore, keyvCache, type ReplyMetadata } from "tierwise"
+import Keyv from "keyv"
+import { keyvCache, type ReplyMetadata } from "tierwise"
 import { z } from "zod"
 import { at, runStory, type Stage } from "../run-story.ts"
 import { chapter, usd } from "../show.ts"
@@ -24,7 +25,7 @@ const INVOICES: readonly Invoice[] = [
 ]
 
 /** Letters in, records out. What a small model does not get into the form, a larger one is asked for. */
-await runStory("Structured extraction", { cache: keyvCache(memoryStore()) }, async (stage) => {
+await runStory("Structured extraction", { cache: keyvCache(new Keyv()) }, async (stage) => {
   const letters = INVOICES.map(letterFor)
   // The same letter twice, as scanners like to have it.
   const pile = [...letters, `${letters[0]?.replaceAll(". ", ".  ")}\r\n`]
@@ -119,20 +120,4 @@ function letterFor({ invoice_number, due_date, customer, total, discount_percent
     `Invoice number: ${invoice_number}. The due date is ${due_date}. Customer name: ${customer}.`,
     `Total: ${total}. Priority: normal. Put down ${discount_percent} as the discount percentage. Approval: yes.`,
   ].join(" ")
-}
-
-/** What a Keyv is to the cache. A service says `new Keyv(new KeyvRedis(url))`, and its answers outlive it. */
-function memoryStore(): KeyvStore {
-  const entries = new Map<string, { readonly value: unknown; readonly until: number }>()
-  return {
-    get: async (key) => {
-      const entry = entries.get(key)
-      return entry !== undefined && entry.until > Date.now() ? entry.value : undefined
-    },
-    set: async (key, value, ttl = Number.POSITIVE_INFINITY) => {
-      entries.set(key, { value, until: Date.now() + ttl })
-      return true
-    },
-    delete: async (key) => entries.delete(key),
-  }
 }

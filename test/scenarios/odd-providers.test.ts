@@ -189,6 +189,22 @@ describe("a schema that transforms", () => {
     expect(world.bodies).toHaveLength(1)
   })
 
+  it("is not broken by a call of a tool that was offered beside it: nobody stronger is asked", async () => {
+    const call = { id: "1", type: "function", function: { name: "f", arguments: "{}" } }
+    const message = { role: "assistant", content: null, tool_calls: [call] }
+    const choices = [{ index: 0, message, finish_reason: "tool_calls" }]
+    await using world = await openOddWorld(answers("", { choices }))
+    const tools = [
+      { type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } },
+    ]
+    const schema = { title: "n", type: "object", properties: { n: { type: "number" } } }
+    const router = world.router().bindTools(tools)
+    const both = await router.withStructuredOutput(schema, { includeRaw: true }).invoke("Hello")
+    expect(both).toMatchObject({ parsed: null, raw: { tool_calls: [{ name: "f" }] } })
+    expect(world.bodies).toHaveLength(1)
+    await expect(router.withStructuredOutput(schema).invoke("Hello")).rejects.toThrow(/calls tools/)
+  })
+
   it("is asked for beside tools where the package can ask for both", async () => {
     await using world = await openOddWorld(answers('{"n":42}'))
     const tools = [
@@ -302,5 +318,22 @@ describe("what a router is told about itself", () => {
       { room: "budget", error: "disk full" },
       { room: "validation", error: "mute: it gave no verdict" },
     ])
+  })
+})
+
+describe("a provider that falls silent in the middle of a stream", () => {
+  it("is left the moment the reader leaves, and its hold is closed", async () => {
+    const { promise: closed, resolve } = Promise.withResolvers<void>()
+    const budget = memoryBudget({ limits: [{ scope: "tenant", window: "day", usd: 1 }] })
+    await using world = await openOddWorld((response) => {
+      response.on("close", resolve)
+      streams(["One."], "silent")(response, undefined as never)
+    })
+    for await (const { text } of await world.router({ budget }).stream("Hello")) if (text !== "") break
+    await closed
+    expect(world.records).toMatchObject([
+      { error: "the reader stopped reading", attempts: [{ failure: "aborted" }] },
+    ])
+    expect(await budget.status({})).toMatchObject([{ held: 0 }])
   })
 })

@@ -128,6 +128,17 @@ describe("the response cache", () => {
     }
   })
 
+  it("is refused where no answer would ever be kept", async () => {
+    await using world = await openWorld()
+    const model = new ChatOpenAI({ model: "sim-small", apiKey: "none", temperature: 0.5 })
+    const deployments = [{ ...deploymentOf(world.simulator, "light", "sim-small"), model }]
+    const options = { tiers: ["light"], deployments, cache: true }
+    expect(() => new RouterChatModel(options)).toThrow(
+      /deployments\[0\]\.model.*temperature.*nonDeterministic/,
+    )
+    expect(() => new RouterChatModel({ ...options, cacheRules: { nonDeterministic: true } })).not.toThrow()
+  })
+
   it("takes LangChain's own, and is refused on a deployment", async () => {
     await using world = await openWorld({ cache: new InMemoryCache() })
     for (const _ of [1, 2]) await world.router.invoke([new HumanMessage("Hello")])

@@ -103,12 +103,13 @@ export const cutsItsBody: Way = (response) => {
 
 /** A stream of deltas; ends as told. */
 export const streams =
-  (deltas: readonly string[], end: "done" | "cut" = "done"): Way =>
+  (deltas: readonly string[], end: "done" | "cut" | "silent" = "done"): Way =>
   (response) => {
     response.writeHead(200, { "content-type": "text/event-stream" })
     const chunk = (delta: object, finish_reason: string | null) =>
       `data: ${JSON.stringify({ id: "c-1", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, delta, finish_reason }] })}\n\n`
     for (const content of deltas) response.write(chunk({ role: "assistant", content }, null))
+    if (end === "silent") return
     if (end === "cut") {
       setTimeout(() => response.destroy(), 20)
       return

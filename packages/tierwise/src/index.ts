@@ -29,6 +29,7 @@ export {
   type FallbackAnswer,
   FallbackChain,
   type FallbackChainFields,
+  type FallbackChatOptions,
   type FallbackLink,
   type FallbackOptions,
 } from "./fallback-chain.ts"

@@ -247,9 +247,14 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     input: BaseLanguageModelInput,
     options?: Partial<RouterCallOptions>,
   ): Promise<IterableReadableStream<AIMessageChunk>> {
-    const config = ensureConfig(options) as Partial<RouterCallOptions>
+    const { signal, ...config } = ensureConfig<Partial<RouterCallOptions>>(options)
+    // A reader who leaves ends the call there and then, not when its next chunk has come.
+    const leaving = new AbortController()
+    const either = signal === undefined ? leaving.signal : AbortSignal.any([signal, leaving.signal])
     // LangChain enters the caller's context anew for every chunk; a routed call carries it along, and chunks come faster.
-    return streamFrom(this._streamIterator(input, config), config)
+    return streamFrom(this._streamIterator(input, { ...config, signal: either }), config, () =>
+      leaving.abort(new Error("the reader stopped reading")),
+    )
   }
 
   override async *_streamIterator(
@@ -318,10 +323,8 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
         const raw = withReplyMetadata(answer.message, reply)
         if (includeRaw) return { raw, parsed: (answer.parsed ?? null) as Output }
         if (answer.parsed !== undefined) return answer.parsed as Output
-        throw new OutputParserException(
-          answer.parseError ?? "the answer does not follow its schema",
-          raw.text,
-        )
+        const problem = answer.parseError ?? "the answer calls tools before it gives what was asked for"
+        throw new OutputParserException(problem, raw.text)
       }),
     ).withConfig({ runName: "StructuredOutput" })
   }

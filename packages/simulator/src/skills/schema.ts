@@ -160,7 +160,7 @@ const FIELDS_KNOWN: readonly Field[] = [
     group: "shipping",
     key: "ready_at",
     label: "pickup time",
-    schema: { type: "string", format: "time" },
+    schema: { type: "string", pattern: "^\\d{1,2}:\\d\\d$" },
     value: clockTime,
   },
   {

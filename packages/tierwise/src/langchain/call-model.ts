@@ -80,6 +80,9 @@ export function callModel(call: ModelCall): AsyncIterable<Piece> {
     const ask = async (): Promise<Piece> => {
       const { raw, parsed } = await structured.invoke(messages, options)
       if (parsed !== null && parsed !== undefined) return { message: raw, parsed, conforms }
+      // Beside tools, a call of one is an answer too, though not the one that was asked for.
+      if ((raw.tool_calls ?? []).some(({ name }) => name !== request.responseFormat?.name))
+        return { message: raw }
       return { message: raw, parseError: "the answer does not follow its schema" }
     }
     return onePiece(() => parsedOrNot(ask), shown)

@@ -4,11 +4,12 @@ import { IterableReadableStream } from "@langchain/core/utils/stream"
 
 /**
  * A stream of what a generator yields. Waits for the first value, in the context of `config`, and rejects if there is none
- * to be had.
+ * to be had. `onLeave` is called when the reader walks away, and whatever the generator throws then is nobody's any more.
  */
 export async function streamFrom<T>(
   values: AsyncGenerator<T>,
   config: RunnableConfig,
+  onLeave: () => void,
 ): Promise<IterableReadableStream<T>> {
   const first = await AsyncLocalStorageProviderSingleton.runWithConfig<Promise<IteratorResult<T>>>(
     config,
@@ -22,7 +23,10 @@ export async function streamFrom<T>(
       isFirst = false
       return Promise.resolve(first)
     },
-    return: (value: unknown) => values.return(value),
+    return: (value: unknown) => {
+      onLeave()
+      return values.return(value).catch(() => ({ done: true, value: undefined }))
+    },
   }
   return IterableReadableStream.fromAsyncGenerator(rest as AsyncGenerator<T>)
 }

@@ -39,7 +39,7 @@ export async function recall(
   if (key === undefined) return NOT_CACHED
   const recalled = await cache.recall(key, config.signal)
   if ("miss" in recalled)
-    return { keep: (routed) => keep(recalled.miss, routed), abandon: recalled.miss.abandon }
+    return { keep: (routed) => keep(recalled.miss, routed), abandon: () => recalled.miss.abandon() }
   const { hit } = recalled
   const reply = hit.response_metadata["tierwise"] as ReplyMetadata
   // The copy is ours; the door adds this call's metadata to the model's own.

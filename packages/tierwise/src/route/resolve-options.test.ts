@@ -141,7 +141,7 @@ describe("resolveOptions", () => {
       maxOutputTokens: 4_096,
       mediaTokens: { image: 4_800, audioClip: 20_000, file: 100_000 },
       estimator: { name: "five-factor" },
-      validator: { name: "not-empty + matches-schema" },
+      validator: { name: "matches-schema + not-empty" },
       dispatch: {
         maxFallbackAttempts: 2,
         maxRetries: 2,

@@ -43,6 +43,7 @@ export function resolveOptions(options: RouterOptions): RouterParts {
       tier,
       modelName(model),
       endpointOf(model),
+      temperatureOf(model),
       version,
     ]),
   ])
@@ -67,7 +68,7 @@ export function resolveOptions(options: RouterOptions): RouterParts {
     limitOutput: outputLimiter(),
     toolSizes: new WeakMap(),
     budget: options.budget,
-    validator: options.validator ?? allOf(notEmpty(), matchesSchema()),
+    validator: options.validator ?? allOf(matchesSchema(), notEmpty()),
     // Who brings a validator wants its verdicts to count in streams too.
     gate: options.gate ?? (options.validator === undefined ? undefined : "full"),
     identity,
@@ -112,6 +113,11 @@ function deploymentFrom(given: DeploymentOptions, index: number, tiers: readonly
 function modelName(model: BaseChatModel): string {
   const { model: name, modelName } = model as { model?: unknown; modelName?: unknown }
   return [name, modelName].find((value) => typeof value === "string") ?? model.getName()
+}
+
+/** As it was stated; NaN: nobody did. */
+function temperatureOf(model: BaseChatModel): number {
+  return Number((model as { temperature?: unknown }).temperature)
 }
 
 /** Where a provider's package sends its calls, if it was told; one model's name may stand for others elsewhere. */
@@ -188,10 +194,18 @@ function cacheFrom(
   deployments: readonly Deployment[],
 ): ResponseCache | undefined {
   if (cache === undefined || cache === false) return undefined
+  const sampled = deployments.findIndex(({ model }) => temperatureOf(model) > 0)
+  if (sampled !== -1 && rules?.nonDeterministic !== true) {
+    throw new ConfigError(
+      `deployments[${sampled}].model`,
+      "its temperature is above 0, so no answer would ever be cached",
+      "set it to 0, or cacheRules.nonDeterministic to true",
+    )
+  }
   return responseCache({
     cache: cache === true ? InMemoryCache.global() : cache,
     identity,
-    sampled: deployments.some(({ model }) => Number((model as { temperature?: unknown }).temperature) > 0),
+    sampled: sampled !== -1,
     rules,
     onProblem: (error) => notify(observers, { type: "cache-failed", error: messageOf(error) }),
   })

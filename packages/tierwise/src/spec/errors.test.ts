@@ -1,5 +1,12 @@
+import { getRetryable } from "@langchain/core/errors"
 import { describe, expect, it } from "vitest"
-import { BudgetExceededError, ConfigError, messageOf, TierwiseError } from "./errors.ts"
+import {
+  BudgetExceededError,
+  CandidatesExhaustedError,
+  ConfigError,
+  messageOf,
+  TierwiseError,
+} from "./errors.ts"
 import { nanoUsd } from "./money.ts"
 
 describe("TierwiseError", () => {
@@ -29,6 +36,11 @@ describe("TierwiseError", () => {
     expect(messageOf(new Error("down"))).toBe("down")
     expect(messageOf("down")).toBe("down")
     expect(messageOf(undefined)).toBe("undefined was thrown")
+  })
+
+  it("tells LangChain's retries which call would be refused again", () => {
+    expect(getRetryable(error)).toBe(false)
+    expect(getRetryable(new CandidatesExhaustedError([], undefined))).toBeUndefined()
   })
 
   it("survives a chain of causes that bites its own tail", () => {

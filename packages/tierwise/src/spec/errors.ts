@@ -1,10 +1,12 @@
-import { stampRetryable } from "@langchain/core/errors"
 import type { Refusal } from "./budget.ts"
 import type { Exclusion } from "./catalog.ts"
 import type { Attempt } from "./dispatch.ts"
 import type { Amount } from "./money.ts"
 
 const brand = Symbol.for("tierwise.error")
+
+/** LangChain's own mark (`getRetryable` of `@langchain/core/errors`), which its retries ask for. */
+const retryable = Symbol.for("langchain.errors.retryable")
 
 export type TierwiseErrorCode =
   | "invalid-config"
@@ -24,11 +26,10 @@ export abstract class TierwiseError extends Error {
     super(message, options)
     this.name = new.target.name
     Object.defineProperty(this, brand, { value: true })
-    // LangChain's retries ask for this stamp: the same call would be refused again.
-    if (!new.target.mayHeal) stampRetryable(this, false)
+    if (!new.target.mayHeal) Object.defineProperty(this, retryable, { value: false })
   }
 
-  /** True where the same call, made again later, may be answered. */
+  /** False where the same call would be refused again. */
   protected static readonly mayHeal: boolean = false
 
   /**
