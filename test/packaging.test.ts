@@ -137,6 +137,16 @@ describe("the published packages", () => {
     expect(output).toContain("Fix: npm install @langchain/ollama.")
   })
 
+  it.for(packages)("$manifest.name declares nothing as any", ({ manifest }) => {
+    const folder = join(newest, "node_modules", manifest.name)
+    const found: string[] = []
+    for (const file of globSync("dist/**/*.d.ts", { cwd: folder })) {
+      const { program } = parseSync(file, readFileSync(join(folder, file), "utf8"))
+      new Visitor({ TSAnyKeyword: ({ start }) => void found.push(`${file}:${start}`) }).visit(program)
+    }
+    expect(found).toEqual([])
+  })
+
   it.for(packages)("$manifest.name pleases publint and attw", async ({ manifest }) => {
     const file = tarballs.get(manifest.name)?.file ?? ""
     for (const [program, ...args] of [
