@@ -77,6 +77,21 @@ describe("a gated stream", () => {
     expect(world.records[0]).toMatchObject({ answeredBy: { tier: "light" }, error: undefined })
   })
 
+  it("does not offer the answer in hand to a caller who aborts the escalation", async () => {
+    for (const way of ["stream", "invoke"] as const) {
+      await using world = await openWorld({ validator: lowConfidence() })
+      world.simulator.script([{ answer: POOR }, { delayMs: 2_000 }])
+      const leaving = new AbortController()
+      const { signal } = leaving
+      const asked =
+        way === "stream" ? textOf(world.router, { signal }) : world.router.invoke("Hello", { signal })
+      await expect.poll(() => world.bodies().length).toBe(2)
+      leaving.abort(new Error("enough"))
+      await expect(asked).rejects.toThrow("enough")
+      expect(world.records[0]).toMatchObject({ answeredBy: undefined, error: "enough" })
+    }
+  })
+
   it("is the caller's choice, call by call", async () => {
     await using world = await openPoorWorld()
     expect(await textOf(world.router, { gate: "off" })).toBe(POOR)

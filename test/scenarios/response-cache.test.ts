@@ -83,6 +83,33 @@ describe("the response cache", () => {
     expect(replies.filter((reply) => replyMetadata(reply).cached === true)).toHaveLength(19)
   })
 
+  it.each(["invoke", "stream"] as const)("lets the next one ask when the first %s fails", async (way) => {
+    await using world = await cachedWorld({ maxFallbackAttempts: 0, maxRetries: 0 })
+    world.simulator.script([{ status: 500 }])
+    const ask = async () => {
+      if (way === "invoke") return (await world.router.invoke("Hello")).text
+      let text = ""
+      for await (const chunk of await world.router.stream("Hello")) text += chunk.text
+      return text
+    }
+    const [first, second] = await Promise.allSettled([ask(), ask()])
+    expect([first.status, second.status]).toEqual(["rejected", "fulfilled"])
+    expect(await ask()).toBe((second as PromiseFulfilledResult<string>).value)
+    expect(world.bodies()).toHaveLength(2)
+  })
+
+  it("lets one go who aborts while another makes the answer", async () => {
+    await using world = await cachedWorld()
+    world.simulator.script([{ delayMs: 300 }])
+    const making = world.router.invoke("Hello")
+    const left = world.router.invoke("Hello", { signal: AbortSignal.timeout(30) })
+    const won = await Promise.race([making.then(() => "answered"), left.catch(() => "let go")])
+    expect(won).toBe("let go")
+    await expect(left).rejects.toThrow("timeout")
+    expect(replyMetadata(await making).cached).toBeUndefined()
+    expect(world.bodies()).toHaveLength(1)
+  })
+
   it("never crosses tenants [N10.cache]", async () => {
     await using world = await cachedWorld()
     for (const tenant of ["acme", "other", "acme"]) await world.router.invoke("Hello", { scopes: { tenant } })

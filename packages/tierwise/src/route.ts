@@ -1,7 +1,7 @@
 import type { Invocation } from "./langchain/call-model.ts"
 import { replyMetadata } from "./langchain/reply.ts"
 import { checkRequest } from "./route/check-request.ts"
-import { climb, type Served, type Words } from "./route/climb.ts"
+import { climb, type InHand, type Words } from "./route/climb.ts"
 import { makePlan } from "./route/make-plan.ts"
 import { recall, sayAgain, streamAgain } from "./route/recall.ts"
 import type { Routed } from "./route/routed.ts"
@@ -31,10 +31,9 @@ export function createHall(parts: RouterParts): Hall {
       const known = await recall(parts, request, invocation)
       if (known.hit !== undefined) return sayAgain(known.hit, request, invocation)
       try {
-        const walking = walkThrough(parts, await startWalk(parts, request, invocation, false))
+        const walking = walkThrough(parts, await startWalk(parts, request, invocation, false), known.keep)
         let step = await walking.next()
         while (step.done !== true) step = await walking.next()
-        await known.keep(step.value)
         return step.value
       } finally {
         known.abandon()
@@ -45,9 +44,18 @@ export function createHall(parts: RouterParts): Hall {
       const known = await recall(parts, request, invocation)
       if (known.hit !== undefined) return yield* streamAgain(known.hit, request, invocation)
       try {
-        const routed = yield* walkThrough(parts, await startWalk(parts, request, invocation, true))
-        await known.keep(routed)
-        return routed
+        const walking = walkThrough(parts, await startWalk(parts, request, invocation, true), known.keep)
+        let step = await walking.next()
+        try {
+          for (; step.done !== true; step = await walking.next()) {
+            // From here on the answer takes as long as its reader does.
+            known.release()
+            yield step.value
+          }
+        } finally {
+          await walking.return(undefined as never)
+        }
+        return step.value
       } finally {
         known.abandon()
       }
@@ -56,17 +64,28 @@ export function createHall(parts: RouterParts): Hall {
 }
 
 /** Climbs until there is an answer, and closes the record on every way out. */
-async function* walkThrough(parts: RouterParts, walk: Walk): AsyncGenerator<Words, Routed, undefined> {
-  let served: Served | undefined
-  let failure: unknown = new Error("the reader stopped reading")
+async function* walkThrough(
+  parts: RouterParts,
+  walk: Walk,
+  keep: (routed: Routed) => Promise<void>,
+): AsyncGenerator<Words, Routed, undefined> {
+  const { signal } = walk.invocation.config
+  let inHand: InHand | undefined
+  let failure: unknown
   let record: RouteRecord
   try {
-    served = yield* climb(parts, walk)
+    inHand = yield* climb(parts, walk)
   } catch (error) {
     failure = error ?? new Error("nothing was thrown, but thrown it was")
     throw error
   } finally {
-    record = walk.record.close(served?.by, served === undefined ? failure : undefined)
+    const left = () => signal?.reason ?? new Error("the reader stopped reading")
+    record = walk.record.close(inHand?.served.by, inHand === undefined ? (failure ?? left()) : undefined)
   }
-  return { answer: served.answer, reply: replyMetadata(record) }
+  const { served, held, curtain } = inHand
+  const routed = { answer: served.answer, reply: replyMetadata(record) }
+  await keep(routed)
+  await curtain?.raise()
+  if (held.length > 0) yield held
+  return routed
 }

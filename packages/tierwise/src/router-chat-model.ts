@@ -11,7 +11,6 @@ import {
   type LangSmithParams,
 } from "@langchain/core/language_models/chat_models"
 import type { ModelProfile } from "@langchain/core/language_models/profile"
-import type { Serialized } from "@langchain/core/load/serializable"
 import type { AIMessage, AIMessageChunk, BaseMessage, MessageContent } from "@langchain/core/messages"
 import { OutputParserException } from "@langchain/core/output_parsers"
 import { ChatGenerationChunk, type ChatResult, type LLMResult } from "@langchain/core/outputs"
@@ -122,9 +121,6 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
   private parts: RouterParts
   private hall: Hall
   private readonly own: Pick<RouterChatModelFields, "callbacks" | "tags" | "metadata" | "verbose">
-  /** What tracers are told about this router. */
-  private serialized: Serialized | undefined
-
   static override lc_name(): string {
     return "RouterChatModel"
   }
@@ -374,14 +370,15 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     finish: (routed: Routed) => T,
   ): Promise<T> {
     const { request, invocation, run } = await this.open(input, options, structured)
+    let finished: T
     try {
-      const finished = finish(await this.hall.generate(request, invocation))
-      await run.end(finished)
-      return finished
+      finished = finish(await this.hall.generate(request, invocation))
     } catch (error) {
       await run.fail(error)
       throw error
     }
+    await run.end(finished)
+    return finished
   }
 
   /** Opens the router's own run and reads the call. */
@@ -398,7 +395,8 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     const run = await startChainRun({
       config,
       name: this.getName(),
-      serialized: () => (this.serialized ??= this.toJSON()),
+      // Its name alone: the runs of its deployments say what they are, and a trace is no place for all of them.
+      serialized: () => this.toJSONNotImplemented(),
       own,
       inputs: { messages },
     })

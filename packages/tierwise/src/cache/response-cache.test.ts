@@ -20,7 +20,7 @@ describe("a kept answer", () => {
       tool_calls: [{ name: "wave", args: { hand: "left" }, id: "c1", type: "tool_call" }],
     })
     Object.assign(answer, { usage_metadata: usage })
-    await (await missOf(cache.recall(key))).keep(answer)
+    await keep(await missOf(cache.recall(key)), answer)
     const hit = await hitOf(cache.recall(key))
     expect(hit).toMatchObject({
       content: [{ type: "text", text: "Hi" }],
@@ -36,7 +36,7 @@ describe("a kept answer", () => {
   it("is a message of its own each time, which a caller may change", async () => {
     const { cache, key } = openCache()
     const answer = new AIMessage({ content: "Hi", id: "msg-1", response_metadata: { a: { b: 1 } } })
-    await (await missOf(cache.recall(key))).keep(answer)
+    await keep(await missOf(cache.recall(key)), answer)
     const first = await hitOf(cache.recall(key))
     first.name = "clerk"
     Object.assign(first.response_metadata["a"] as object, { b: 2 })
@@ -50,14 +50,14 @@ describe("a kept answer", () => {
   it("is not found under another key", async () => {
     const { cache, key } = openCache()
     const other = cache.keyOf({ ...call, request: { ...call.request, scopes: { tenant: "b" } } }) as CacheKey
-    await (await missOf(cache.recall(key))).keep(new AIMessage("Hi"))
+    await keep(await missOf(cache.recall(key)), new AIMessage("Hi"))
     expect(await cache.recall(other)).toHaveProperty("miss")
   })
 
   it("is not taken from a store that answers with what is merely similar [N10.cache]", async () => {
     const { cache, key } = openCache({ cache: new SimilarityCache() })
     const other = cache.keyOf({ ...call, request: { ...call.request, scopes: { tenant: "b" } } }) as CacheKey
-    await (await missOf(cache.recall(key))).keep(new AIMessage("Hi"))
+    await keep(await missOf(cache.recall(key)), new AIMessage("Hi"))
     expect(await hitOf(cache.recall(key))).toMatchObject({ content: "Hi" })
     expect(await cache.recall(other)).toHaveProperty("miss")
   })
@@ -72,20 +72,22 @@ describe("a kept answer", () => {
   ])("is a miss if the store holds %s", async (_, rubbish) => {
     const store = new InMemoryCache()
     const { cache, key } = openCache({ cache: store })
-    await (await missOf(cache.recall(key))).keep(new AIMessage("Hi"))
+    await keep(await missOf(cache.recall(key)), new AIMessage("Hi"))
     const [entry] = (await store.lookup(key.prompt, key.llmKey)) ?? []
     Object.assign(entry as Generation, { text: rubbish(key.id) })
     expect(await cache.recall(key)).toHaveProperty("miss")
   })
 
   it("is handed to those who wait, but not stored, where JSON would change it", async () => {
-    const { cache, key } = openCache()
+    const store = new InMemoryCache()
+    const { cache, key } = openCache({ cache: store })
     const flight = await missOf(cache.recall(key))
     const waiter = cache.recall(key)
     const data = new Uint8Array([1, 2])
-    await flight.keep(new AIMessage({ content: [{ type: "image", mimeType: "image/png", data }] }))
+    await keep(flight, new AIMessage({ content: [{ type: "image", mimeType: "image/png", data }] }))
     expect(await hitOf(waiter)).toMatchObject({ content: [{ data }] })
     expect(await cache.recall(key)).toHaveProperty("miss")
+    expect(await store.lookup(key.prompt, key.llmKey)).toBeNull()
   })
 })
 
@@ -94,7 +96,7 @@ describe("equal calls at once", () => {
     const { cache, key } = openCache()
     const calls = Array.from({ length: 50 }, () => cache.recall(key))
     const flight = await missOf(calls[0] as Promise<Recalled>)
-    await flight.keep(new AIMessage("Hi"))
+    await keep(flight, new AIMessage("Hi"))
     const hits = await Promise.all(calls.slice(1).map(hitOf))
     expect(hits.map(({ content }) => content)).toEqual(Array.from({ length: 49 }, () => "Hi"))
     expect(new Set(hits).size).toBe(49)
@@ -104,50 +106,56 @@ describe("equal calls at once", () => {
     const { cache, key } = openCache({ cache: new DeadCache("hang") })
     const calls = Array.from({ length: 3 }, () => cache.recall(key))
     const flight = await missOf(calls[0] as Promise<Recalled>)
-    const kept = flight.keep(new AIMessage("Hi"))
+    flight.keep(new AIMessage("Hi"))
     for (const one of calls.slice(1)) expect(await hitOf(one)).toMatchObject({ content: "Hi" })
-    await kept
   })
 
   it("that come while the answer is being stored do not ask again", async () => {
     const store = new SlowCache()
     const { cache, key } = openCache({ cache: store, timeoutMs: 5_000 })
     const flight = await missOf(cache.recall(key))
-    const kept = flight.keep(new AIMessage("Hi"))
-    await turn()
+    await keep(flight, new AIMessage("Hi"))
     expect(await hitOf(cache.recall(key))).toMatchObject({ content: "Hi" })
     store.release()
-    await kept
   })
 
-  it("go on with the next one when the first gives up", async () => {
+  it("go on alone, all at once, when the one they wait for gives up", async () => {
     const { cache, key } = openCache()
-    const [first, second, third] = [cache.recall(key), cache.recall(key), cache.recall(key)]
-    const flight = await missOf(first)
+    const [first, ...others] = Array.from({ length: 5 }, () => cache.recall(key))
+    const flight = await missOf(first as Promise<Recalled>)
     flight.abandon()
-    await (await missOf(second)).keep(new AIMessage("Hi"))
-    expect(await hitOf(third)).toMatchObject({ content: "Hi" })
+    const alone = await Promise.all(others.map(missOf))
+    await keep(alone[0] as Flight, new AIMessage("Hi"))
+    expect(await hitOf(cache.recall(key))).toMatchObject({ content: "Hi" })
+    for (const one of alone.slice(1)) one.abandon()
+    expect(await hitOf(cache.recall(key))).toMatchObject({ content: "Hi" })
   })
 
-  it("all make their own answer in the end, one after the other, when every one gives up", async () => {
-    const { cache, key } = openCache()
-    const calls = Array.from({ length: 5 }, () => cache.recall(key))
-    for (const one of calls) (await missOf(one)).abandon()
-    expect(calls).toHaveLength(5)
-  })
-
-  it("do not wait for one that was closed twice, in either order", async () => {
+  it("go on alone when the answer is left to its reader, and find it once it is kept", async () => {
     const { cache, key } = openCache()
     const flight = await missOf(cache.recall(key))
     const waiter = cache.recall(key)
+    flight.release()
+    expect(await waiter).toHaveProperty("miss")
+    await keep(flight, new AIMessage("Hi"))
+    expect(await hitOf(cache.recall(key))).toMatchObject({ content: "Hi" })
+  })
+
+  it("go on alone when it takes too long: it may be waiting for them", async () => {
+    const { cache, key } = openCache({ waitMs: 20 })
+    await missOf(cache.recall(key))
+    expect(await cache.recall(key)).toHaveProperty("miss")
+  })
+
+  it("are closed by the first close", async () => {
+    const { cache, key } = openCache()
+    const flight = await missOf(cache.recall(key))
     flight.abandon()
-    const next = await missOf(waiter)
-    flight.abandon()
-    await flight.keep(new AIMessage("too late"))
-    const last = cache.recall(key)
-    await next.keep(new AIMessage("Hi"))
+    await keep(flight, new AIMessage("too late"))
+    const next = await missOf(cache.recall(key))
+    await keep(next, new AIMessage("Hi"))
     next.abandon()
-    expect(await hitOf(last)).toMatchObject({ content: "Hi" })
+    expect(await hitOf(cache.recall(key))).toMatchObject({ content: "Hi" })
   })
 
   it("let one go whose signal aborts, at once and with its reason, and keep the others waiting", async () => {
@@ -159,7 +167,7 @@ describe("equal calls at once", () => {
     const reason = { why: "the reader left" }
     leaving.abort(reason)
     await expect(left).rejects.toBe(reason)
-    await flight.keep(new AIMessage("Hi"))
+    await keep(flight, new AIMessage("Hi"))
     expect(await hitOf(staying)).toMatchObject({ content: "Hi" })
   })
 
@@ -183,7 +191,7 @@ describe("equal calls at once", () => {
     const { cache, key, problems } = openCache()
     const flight = await missOf(cache.recall(key))
     const waiter = cache.recall(key)
-    await flight.keep(new AIMessage({ content: "Hi", additional_kwargs: { call: () => 1 } }))
+    await keep(flight, new AIMessage({ content: "Hi", additional_kwargs: { call: () => 1 } }))
     expect(await waiter).toHaveProperty("miss")
     expect(problems).toMatchObject([{ name: "DataCloneError" }])
   })
@@ -194,7 +202,7 @@ describe("equal calls at once", () => {
     for (let i = 0; i < 20; i++) {
       const flight = await missOf(cache.recall(key, signal))
       const waiter = cache.recall(key, signal)
-      await flight.keep(new AIMessage(`Hi ${i}`))
+      await keep(flight, new AIMessage(`Hi ${i}`))
       expect(await hitOf(waiter)).toMatchObject({ content: `Hi ${i}` })
     }
     expect(getEventListeners(signal, "abort")).toEqual([])
@@ -206,7 +214,7 @@ describe("a store that fails", () => {
     const { cache, key, problems } = openCache({ cache: new DeadCache(way), timeoutMs: 20 })
     const startedAt = performance.now()
     const flight = await missOf(cache.recall(key))
-    await flight.keep(new AIMessage("Hi"))
+    await keep(flight, new AIMessage("Hi"))
     expect(performance.now() - startedAt).toBeLessThan(200)
     expect(problems).not.toEqual([])
   })
@@ -252,6 +260,12 @@ function openCache(options: Partial<ResponseCacheOptions> = {}) {
     ...options,
   })
   return { cache, problems, key: cache.keyOf(call) as CacheKey }
+}
+
+/** Keeps it, and lets the store have it. */
+async function keep(flight: Flight, message: AIMessage): Promise<void> {
+  flight.keep(message)
+  await turn()
 }
 
 async function missOf(recalled: Promise<Recalled>): Promise<Flight> {

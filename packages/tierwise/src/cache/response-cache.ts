@@ -12,7 +12,7 @@ export interface ResponseCache {
   keyOf(call: CacheableCall): CacheKey | undefined
   /**
    * The stored answer as a message of its own, or the duty to make it. Waits while another call of this process makes
-   * it.
+   * it; if that one brings no answer, everybody who waited goes on alone.
    *
    * @throws the signal's reason, the moment it aborts; those who wait beside are not disturbed.
    */
@@ -23,9 +23,11 @@ export type Recalled = { readonly hit: AIMessage } | { readonly miss: Flight }
 
 /** An answer being made. Close it on every way out: those who asked the same are waiting. The first close counts. */
 export interface Flight {
-  /** For an answer that was accepted: hands it to those who wait, then stores it. Never rejects. */
-  keep(message: AIMessage): Promise<void>
-  /** There is no answer; the next of those who wait takes over. */
+  /** For an answer that was accepted: hands it to those who wait, then stores it. Never throws. */
+  keep(message: AIMessage): void
+  /** Those who wait go on alone, because nobody knows how long this will take; the answer may be kept all the same. */
+  release(): void
+  /** There is no answer. */
   abandon(): void
 }
 
@@ -34,6 +36,11 @@ export interface ResponseCacheOptions extends CacheKeyOptions {
   readonly cache: BaseCache
   /** How long the store may take to answer, ms; then it is a miss. Default 250. */
   readonly timeoutMs?: number | undefined
+  /**
+   * How long a call waits for one that asked the same before, ms; then it goes on alone. Default 10,000. It may be asked
+   * from inside the other one, by a validator, which would wait for ever.
+   */
+  readonly waitMs?: number | undefined
   /** Told what the store, or a user's `normalize`, did wrong. No call fails for it. */
   readonly onProblem?: ((error: unknown) => void) | undefined
   /** Epoch ms. Default `Date.now`. */
@@ -41,6 +48,8 @@ export interface ResponseCacheOptions extends CacheKeyOptions {
 }
 
 export const DEFAULT_CACHE_TIMEOUT_MS = 250
+
+const DEFAULT_WAIT_MS = 10_000
 
 /**
  * What the router does with a cache. Equal calls that come at once are answered once: the first makes the answer, the
@@ -50,7 +59,8 @@ export const DEFAULT_CACHE_TIMEOUT_MS = 250
  * zero, as LangChain counts hits, and its response metadata is the kept answer's.
  */
 export function responseCache(options: ResponseCacheOptions): ResponseCache {
-  const { cache, timeoutMs = DEFAULT_CACHE_TIMEOUT_MS, onProblem, now = Date.now } = options
+  const { cache, timeoutMs = DEFAULT_CACHE_TIMEOUT_MS, waitMs = DEFAULT_WAIT_MS } = options
+  const { onProblem, now = Date.now } = options
   const tell = teller(onProblem)
   const ask = storeGuard({ timeoutMs, onProblem, now })
   /** Keys whose answer is being looked up, made or stored. Undefined in the end: there was none. */
@@ -67,13 +77,11 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
     },
 
     async recall(key, signal) {
-      for (;;) {
-        signal?.throwIfAborted()
-        const flight = flights.get(key.id)
-        if (flight === undefined) return lead(key, signal)
-        const landed = await untilAborted(flight, signal)
-        if (landed !== undefined) return { hit: messageFrom(landed) }
-      }
+      signal?.throwIfAborted()
+      const flight = flights.get(key.id)
+      if (flight === undefined) return lead(key, signal)
+      const landed = await untilAborted(atMost(waitMs, flight), signal)
+      return landed === undefined ? { miss: alone(key) } : { hit: messageFrom(landed) }
     },
   }
 
@@ -94,27 +102,36 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
     const { promise, resolve } = Promise.withResolvers<MessageFields | undefined>()
     flights.set(key.id, promise)
     let isOpen = true
+    const leave = () => {
+      if (flights.get(key.id) === promise) flights.delete(key.id)
+    }
     const land = (fields: MessageFields | undefined) => {
-      isOpen = false
-      flights.delete(key.id)
+      leave()
       resolve(fields)
+    }
+    const once = (close: () => void) => () => {
+      if (isOpen) close()
+      isOpen = false
     }
     return {
       land,
-      abandon: () => {
-        if (isOpen) land(undefined)
-      },
-      keep: async (message) => {
-        if (!isOpen) return
-        isOpen = false
-        const fields = copyOf(message)
-        if (fields === undefined) return land(undefined)
-        resolve(fields)
-        // Whoever comes while it is being stored would not find it there yet.
-        await store(key, fields)
-        flights.delete(key.id)
-      },
+      release: () => land(undefined),
+      abandon: once(() => land(undefined)),
+      keep: (message) =>
+        once(() => {
+          const fields = copyOf(message)
+          if (fields === undefined) return land(undefined)
+          resolve(fields)
+          // Whoever comes while it is being stored would not find it there yet.
+          void store(key, fields).finally(leave)
+        })(),
     }
+  }
+
+  /** For a call that waited in vain: nobody waits for it. */
+  function alone(key: CacheKey): Flight {
+    const nothing = () => {}
+    return { keep: (message) => void store(key, copyOf(message)), release: nothing, abandon: nothing }
   }
 
   async function lookUp(key: CacheKey): Promise<MessageFields | undefined> {
@@ -123,9 +140,9 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
     return typeof text === "string" ? readEntry(text, key) : undefined
   }
 
-  async function store(key: CacheKey, fields: MessageFields): Promise<void> {
-    const text = plainJson({ key: key.id, fields })
-    if (text === undefined) return
+  async function store(key: CacheKey, fields: MessageFields | undefined): Promise<void> {
+    const text = fields && plainJson({ key: key.id, fields })
+    if (fields === undefined || text === undefined) return
     // The text is ours, and exact in any store. The message is for LangChain's readers, and every store has its own way with it.
     const generation: ChatGeneration = { text, message: messageFrom(fields) }
     await ask(() => cache.update(key.prompt, key.llmKey, [generation]))
@@ -156,6 +173,17 @@ export function entryOf(text: string): { readonly key: unknown; readonly fields:
     return areFields(fields) ? { key, fields } : undefined
   } catch {
     return undefined
+  }
+}
+
+/** `promise`, or undefined if it takes longer than `ms`. */
+async function atMost<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(() => resolve(undefined), ms)
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events"
 import { afterEach, describe, expect, it, vi } from "vitest"
 import type { Attempt } from "../spec/dispatch.ts"
 import { BudgetExceededError, CandidatesExhaustedError } from "../spec/errors.ts"
@@ -6,6 +7,7 @@ import { NO_USAGE } from "../spec/usage.ts"
 import { dispatch } from "./dispatch.ts"
 import type { DispatchCandidate, DispatchOptions, DispatchSettings, HoldOutcome } from "./dispatch-options.ts"
 import { type Pause, pause } from "./pause.ts"
+import type { Relay } from "./relay.ts"
 
 const target = (deploymentId: string): DispatchCandidate => ({ deploymentId, tier: "light" })
 const failing = (status: number, fields: object = {}) =>
@@ -249,6 +251,28 @@ describe("dispatch", () => {
     expect(attempts).toMatchObject([{ deploymentId: "a", outcome: "answered" }])
   })
 
+  it("keeps nothing back once an answer has begun", async () => {
+    const opens = (piece: string) => piece !== ""
+    const { options } = world({ a: [["one", "", failing(500)]] }, {}, { opens })
+    const pieces: string[] = []
+    const reading = (async () => {
+      for await (const piece of dispatch(options)) pieces.push(piece)
+    })()
+    await expect(reading).rejects.toThrow("status 500")
+    expect(pieces).toEqual(["one", ""])
+  })
+
+  it("keeps an answer back until it is whole where that is asked for, and asks another if it breaks", async () => {
+    const holdsBack = ({ deploymentId }: DispatchCandidate) => deploymentId === "a"
+    const broken = world({ a: [["one", failing(401)]], b: [["two"]] }, {}, { holdsBack })
+    expect(await broken.run()).toEqual(["two"])
+    expect(broken.log).toEqual(["hold a", "call a", "settle a 1", "hold b", "call b", "settle b 1"])
+    const whole = world({ a: [["one", "two"]] }, {}, { holdsBack })
+    const first = await dispatch(whole.options).next()
+    expect(first.value).toBe("one")
+    expect(whole.attempts).toMatchObject([{ outcome: "answered" }])
+  })
+
   it("limits the time until the answer opens, not until its first empty piece", async () => {
     const call = async function* ({ deploymentId }: DispatchCandidate) {
       yield ""
@@ -454,5 +478,61 @@ describe("dispatch", () => {
     const { run, log } = world({ a: [["x"]] }, {}, { signal })
     await expect(run()).rejects.toThrow("before")
     expect(log).toEqual(["hold a", "release a"])
+  })
+})
+
+describe("dispatch that hands the rest of an answer over", () => {
+  const REST = "(rest)"
+
+  /** A reader who takes the rest directly. */
+  function handingOver(script: Script, extra: Partial<DispatchOptions<DispatchCandidate, string>> = {}) {
+    let rest: Relay<string> | undefined
+    const handOver = {
+      pieceOf: (live: Relay<string>) => {
+        rest = live
+        return REST
+      },
+      join: (pieces: readonly string[]) => pieces.join("+"),
+    }
+    const seen: string[] = []
+    const meter = () => ({
+      see: (piece: string) => void seen.push(piece),
+      read: () => ({ usage: NO_USAGE, cost: nanoUsd(seen.length) }),
+    })
+    const { options, ...more } = world(script, {}, { handOver, meter, ...extra })
+    const read = async (readsRest = true) => {
+      const pieces: string[] = []
+      for await (const piece of dispatch(options)) {
+        pieces.push(piece)
+        if (piece !== REST || !readsRest) continue
+        for await (const taken of rest as Relay<string>) pieces.push(taken)
+      }
+      return pieces
+    }
+    return { ...more, read, seen }
+  }
+
+  it("meters what its reader has taken, and leaves nothing on the caller's signal", async () => {
+    const { signal } = new AbortController()
+    const { read, seen, attempts, log } = handingOver({ a: [["one", "two", "three"]] }, { signal })
+    expect(await read()).toEqual(["one", REST, "two", "three"])
+    expect(seen).toEqual(["one", "two+three"])
+    expect(attempts).toMatchObject([{ outcome: "answered" }])
+    expect(log.at(-1)).toBe("settle a 2")
+    expect(getEventListeners(signal, "abort")).toEqual([])
+  })
+
+  it("throws what the rest broke with once it has been taken, asks nobody else, and bills what was taken", async () => {
+    const { read, seen, attempts, log } = handingOver({ a: [["one", "two", failing(500)]], b: [["never"]] })
+    await expect(read()).rejects.toThrow("status 500")
+    expect(seen).toEqual(["one", "two"])
+    expect(attempts).toMatchObject([{ deploymentId: "a", failure: "server-error" }])
+    expect(log).toEqual(["hold a", "call a", "settle a 2"])
+  })
+
+  it("takes an answer whose rest nobody has read for one that failed", async () => {
+    const { read, attempts } = handingOver({ a: [["one", "two"]] })
+    await expect(read(false)).rejects.toThrow("not read to its end")
+    expect(attempts).toMatchObject([{ outcome: "failed" }])
   })
 })

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events"
 import { describe, expect, it } from "vitest"
 import { relay } from "./relay.ts"
 
@@ -19,7 +20,7 @@ describe("relay", () => {
     expect(rest.ending()).toBeUndefined()
     expect(await read(rest)).toEqual(["a", "b"])
     expect(rest.taken()).toBe("ab")
-    expect(rest.ending()).toEqual({})
+    expect(rest.ending()).toEqual({ ended: "well" })
   })
 
   it("ends for its reader where the answer breaks, and keeps the error for whoever handed it over", async () => {
@@ -33,7 +34,7 @@ describe("relay", () => {
       new AbortController().signal,
     )
     expect(await read(rest)).toEqual(["a"])
-    expect(rest.ending()).toEqual({ error: broken })
+    expect(rest.ending()).toEqual({ ended: "badly", error: broken })
     expect(rest.taken()).toBe("a")
   })
 
@@ -44,7 +45,7 @@ describe("relay", () => {
     const reading = read(rest)
     aborting.abort("enough")
     expect(await reading).toEqual([])
-    expect(rest.ending()).toEqual({ error: "enough" })
+    expect(rest.ending()).toEqual({ ended: "badly", error: "enough" })
     expect(rest.taken()).toBeUndefined()
   })
 
@@ -52,6 +53,15 @@ describe("relay", () => {
     const aborted = AbortSignal.abort("before")
     const rest = relay(saying("a"), joinText, aborted)
     expect(await read(rest)).toEqual([])
-    expect(rest.ending()).toEqual({ error: "before" })
+    expect(rest.ending()).toEqual({ ended: "badly", error: "before" })
+  })
+
+  it("leaves its signal alone once it is closed", async () => {
+    const { signal } = new AbortController()
+    const rest = relay(saying("a"), joinText, signal)
+    expect(getEventListeners(signal, "abort")).toHaveLength(1)
+    expect(await read(rest)).toEqual(["a"])
+    rest.close()
+    expect(getEventListeners(signal, "abort")).toEqual([])
   })
 })

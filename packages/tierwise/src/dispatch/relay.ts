@@ -6,9 +6,11 @@ export interface Relay<P> extends AsyncIterable<P> {
   /** What the reader has taken adds up to; undefined: it has taken nothing. Ask when there is no more to come. */
   taken(): P | undefined
   /** How the answer ended; undefined: the reader has not come to its end. */
-  ending(): { readonly error?: unknown } | undefined
+  ending(): Ending | undefined
   close(): void
 }
+
+export type Ending = { readonly ended: "well" } | { readonly ended: "badly"; readonly error: unknown }
 
 /** `signal` ends the rest at once, also where the other side ignores it. */
 export function relay<P>(
@@ -18,23 +20,23 @@ export function relay<P>(
 ): Relay<P> {
   const pieces: P[] = []
   let joined: P | undefined
-  let ending: { readonly error?: unknown } | undefined
+  let ending: Ending | undefined
   /** Ends the reader's wait for the next piece. */
   let wake: ((result: IteratorResult<P>) => void) | undefined
 
-  const end = (how: { readonly error?: unknown }): IteratorResult<P> => {
+  const end = (how: Ending): IteratorResult<P> => {
     ending ??= how
     return { done: true, value: undefined }
   }
   const took = (result: IteratorResult<P>): IteratorResult<P> => {
     // A piece that comes after the end is nobody's any more.
-    if (result.done === true || ending !== undefined) return end({})
+    if (result.done === true || ending !== undefined) return end({ ended: "well" })
     pieces.push(result.value)
     return result
   }
-  const failed = (error: unknown) => end({ error })
+  const failed = (error: unknown) => end({ ended: "badly", error })
   const onAbort = () => {
-    const ended = end({ error: signal?.reason })
+    const ended = end({ ended: "badly", error: signal?.reason })
     wake?.(ended)
   }
   signal?.addEventListener("abort", onAbort, { once: true })

@@ -68,8 +68,9 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
           if (options.handOver === undefined) continue
           rest = tried.handOver(options.handOver.join)
           yield options.handOver.pieceOf(rest)
-          const { error } = rest.ending() ?? { error: new Error("the rest was not read to its end") }
-          if (error !== undefined) throw error
+          const ending = rest.ending()
+          if (ending === undefined) throw new Error("the rest was not read to its end")
+          if (ending.ended === "badly") throw ending.error
           seeRest()
           break
         }
@@ -139,6 +140,8 @@ function newTry<C extends DispatchCandidate, P>(options: DispatchOptions<C, P>, 
     wasSent: () => pieces !== undefined,
     close(): void {
       clearTimeout(timer)
+      // An aborted model closes its run only when it is asked for more.
+      if (both?.aborted === true) void pieces?.next().catch(() => {})
       // A generator that is busy answers `return` only when it is done: the signal ends it, nobody waits for it.
       void Promise.resolve(pieces?.return?.()).catch(() => {})
     },

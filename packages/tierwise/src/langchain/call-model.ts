@@ -1,6 +1,15 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
-import { AIMessage, AIMessageChunk, type BaseMessage, convertToChunk } from "@langchain/core/messages"
+import {
+  AIMessage,
+  AIMessageChunk,
+  type AIMessageChunkFields,
+  type BaseMessage,
+  type BaseMessageChunk,
+  convertToChunk,
+  type UsageMetadata,
+} from "@langchain/core/messages"
 import { Runnable, RunnableBinding, type RunnableConfig } from "@langchain/core/runnables"
+import { AsyncLocalStorageProviderSingleton } from "@langchain/core/singletons"
 import { isInteropZodError, isInteropZodSchema } from "@langchain/core/utils/types"
 import { ConfigError } from "../spec/errors.ts"
 import type { Gate, RouteRequest } from "../spec/request.ts"
@@ -70,7 +79,8 @@ export function callModel(call: ModelCall): AsyncIterable<Piece> {
   const given = {
     ...invocation.callOptions,
     ...invocation.config,
-    maxRetries: 0,
+    // A router among the deployments retries for itself, and holds its own money for the same payer.
+    ...(routes(model) ? request.scopes && { scopes: request.scopes } : { maxRetries: 0 }),
     ...(signal && { signal }),
   }
   const { bound, options } = withTools(model, request.tools, given)
@@ -85,21 +95,31 @@ export function callModel(call: ModelCall): AsyncIterable<Piece> {
         return { message: raw }
       return { message: raw, parseError: "the answer does not follow its schema" }
     }
-    return onePiece(() => parsedOrNot(ask), shown)
+    return onePiece(given, () => parsedOrNot(ask), shown)
   }
   const wantsSchema = request.responseFormat !== undefined
   if (streamed) return chunks(bound, messages, options, wantsSchema)
   const ask = async (): Promise<Piece> => ({ message: await bound.invoke(messages, options) })
   // Without a schema, JSON that does not parse is the provider's own: a broken body, not a poor answer.
-  return onePiece(wantsSchema ? () => parsedOrNot(ask) : ask, shown)
+  return onePiece(given, wantsSchema ? () => parsedOrNot(ask) : ask, shown)
+}
+
+function routes(model: BaseChatModel): boolean {
+  return model._llmType?.() === "tierwise"
 }
 
 /** True for a piece that the reader has something of; OpenAI's streams open with an empty one that only has a role. */
 export function hasContent({ message, parseError, shown }: Piece): boolean {
-  if (shown === true || parseError !== undefined || message.content.length > 0) return true
+  if (shown === true || parseError !== undefined || saysSomething(message.content)) return true
   const { tool_call_chunks: chunks } = message as { tool_call_chunks?: readonly unknown[] }
   if ((chunks ?? message.tool_calls ?? []).length > 0) return true
   return WORDS_APART.some((name) => isFilled(message.additional_kwargs[name]))
+}
+
+/** Anthropic's streams open with a block of text without any. */
+function saysSomething(content: BaseMessage["content"]): boolean {
+  if (typeof content === "string") return content.length > 0
+  return content.some((block) => block.type !== "text" || block["text"] !== "")
 }
 
 /** Where packages put what was generated but is no content; the ids and models they put beside it are no words. */
@@ -121,8 +141,7 @@ function chunks(
   let id: string | undefined
   const pieceOf = ({ done, value }: IteratorResult<AIMessageChunk | AIMessage>): IteratorResult<Piece> => {
     if (done === true) return { done, value: undefined }
-    // A model that does not stream yields its whole message, which cannot be joined with chunks.
-    const chunk = "concat" in value ? value : (convertToChunk(value) as AIMessageChunk)
+    const chunk = chunkOf(value)
     // LangChain names a chunk that comes without an id after its run; readers take chunks of one id for one message.
     id ??= chunk.id
     if (id !== undefined && chunk.id !== id) chunk._updateId(id)
@@ -132,15 +151,45 @@ function chunks(
     if (!wantsSchema || !isParseError(error)) throw error
     return { done: false, value: { message: new AIMessageChunk(""), parseError: doesNotParse(error) } }
   }
+  let begun = false
+  const begin = () => {
+    begun = true
+    return inContext(options, () => iterator.next())
+  }
   return {
     [Symbol.asyncIterator]: () => ({
-      next: () => iterator.next().then(pieceOf, brokeSchema),
+      next: () => (begun ? iterator.next() : begin()).then(pieceOf, brokeSchema),
       return: async () => {
         await iterator.return(undefined)
         return { done: true, value: undefined }
       },
     }),
   }
+}
+
+/**
+ * As a chunk that can be joined with others: a model that does not stream yields its whole message, and OpenAI's package
+ * takes chunks of a provider that leaves out the role for somebody else's, which lose their usage when joined.
+ */
+function chunkOf(message: AIMessageChunk | AIMessage): AIMessageChunk {
+  const chunk = "concat" in message ? message : (convertToChunk(message) as AIMessageChunk)
+  if (chunk.type !== "ai") return asAIChunk(chunk)
+  // A router's own story is told by the router that was called.
+  if ("tierwise" in chunk.response_metadata) delete chunk.response_metadata["tierwise"]
+  return chunk
+}
+
+function asAIChunk(chunk: BaseMessageChunk): AIMessageChunk {
+  const { content, additional_kwargs, response_metadata, id } = chunk
+  const { usage_metadata } = chunk as { usage_metadata?: UsageMetadata }
+  const fields = {
+    content,
+    additional_kwargs,
+    response_metadata,
+    ...(id !== undefined && { id }),
+    ...(usage_metadata && { usage_metadata }),
+  }
+  return new AIMessageChunk(fields as AIMessageChunkFields)
 }
 
 /**
@@ -182,11 +231,18 @@ async function* throughStream(
   yield* await model.stream(messages, options)
 }
 
+/** A model that calls others without a config calls them in this attempt's name: hidden if it is hidden. */
+function inContext<T>(config: RunnableConfig, work: () => Promise<T>): Promise<T> {
+  if (config.callbacks === undefined) return work()
+  return AsyncLocalStorageProviderSingleton.runWithConfig<Promise<T>>(config, work, true)
+}
+
 async function* onePiece(
+  config: RunnableConfig,
   ask: () => Promise<Piece>,
   shown: Promise<void> | undefined,
 ): AsyncGenerator<Piece, void, undefined> {
-  const answer = ask()
+  const answer = inContext(config, ask)
   if (shown !== undefined) {
     const ended = answer.then(
       () => "ended",

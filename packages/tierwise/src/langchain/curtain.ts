@@ -1,6 +1,9 @@
 import { BaseCallbackHandler } from "@langchain/core/callbacks/base"
 import type { CallbackManager, Callbacks } from "@langchain/core/callbacks/manager"
 import { consumeCallback } from "@langchain/core/callbacks/promises"
+import { AIMessage, type AIMessageFields } from "@langchain/core/messages"
+import type { ChatGeneration, LLMResult } from "@langchain/core/outputs"
+import { hasContent } from "./call-model.ts"
 
 /**
  * Who reads an answer's words while it is being made.
@@ -58,15 +61,17 @@ export function curtain({ manager, streaming, tokenReaders }: Audience): Curtain
       .map((handler) => views.get(handler) ?? handler)
   }
 
-  const play = async (accepted: boolean) => {
+  const raise = async () => {
     const recorded = tape.take()
-    const ending = recorded.filter(
-      ({ event }) => KEPT_FROM_READERS.has(event) && (accepted || !WORDS.includes(event)),
-    )
-    if (accepted) for (const handler of streaming) await tell(handler, recorded)
-    for (const handler of tokenReaders) await tell(handler, ending)
+    const kept = recorded.filter(({ event }) => KEPT_FROM_READERS.has(event))
+    for (const handler of streaming) await tell(handler, recorded)
+    for (const handler of tokenReaders) await told(handler, kept)
   }
-  return { callbacks, raise: () => play(true), drop: () => play(false) }
+  const drop = async () => {
+    const ends = tape.take().filter(({ event }) => event === "handleLLMEnd")
+    for (const handler of tokenReaders) await told(handler, ends.map(withoutWords))
+  }
+  return { callbacks, raise, drop }
 }
 
 /** The same callbacks, and a call the moment somebody of the audience has been shown a word. */
@@ -135,6 +140,10 @@ class Tape extends BaseCallbackHandler {
   }
 }
 
+interface Fields {
+  readonly chunk?: { readonly message?: AIMessage | undefined } | undefined
+}
+
 /** Sees the first word that is shown. */
 class Watch extends BaseCallbackHandler {
   override readonly name = "tierwise-watch"
@@ -142,9 +151,16 @@ class Watch extends BaseCallbackHandler {
   constructor(besides: readonly BaseCallbackHandler[], onShown: () => void) {
     super({ _awaitHandler: true })
     copyFlags(besides, this)
-    Object.defineProperty(this, "handleLLMNewToken", { value: onShown })
+    const onToken = (
+      token: string,
+      ...[, , , , fields]: readonly [unknown?, unknown?, unknown?, unknown?, Fields?]
+    ) => {
+      const message = fields?.chunk?.message
+      if (token !== "" || (message !== undefined && hasContent({ message }))) onShown()
+    }
+    Object.defineProperty(this, "handleLLMNewToken", { value: onToken })
     const onEvent = ({ event }: { readonly event?: string }) => {
-      if (event !== "message-start") onShown()
+      if (event === "content-block-delta") onShown()
     }
     Object.defineProperty(this, "handleChatModelStreamEvent", { value: onEvent })
   }
@@ -154,6 +170,30 @@ function copyFlags(from: readonly BaseCallbackHandler[], to: BaseCallbackHandler
   for (const flag of STREAMING_FLAGS) {
     if (from.some((handler) => has(handler, flag))) Object.defineProperty(to, flag, { value: true })
   }
+}
+
+/** A counter in the background is not waited for, as LangChain does not. */
+async function told(handler: BaseCallbackHandler, recorded: readonly Recorded[]): Promise<void> {
+  const telling = tell(handler, recorded)
+  if (handler.awaitHandlers) await telling
+  else telling.catch(() => {})
+}
+
+/** The end of a run with what it cost, and without what it said. */
+function withoutWords({ event, args: [output, ...rest] }: Recorded): Recorded {
+  const { generations, ...more } = output as LLMResult
+  const silent = generations.map((group) =>
+    group.map((generation) => silenced(generation as ChatGeneration | undefined)),
+  )
+  return { event, args: [{ ...more, generations: silent }, ...rest] }
+}
+
+/** A stream without any chunk has ended without a generation. */
+function silenced({ message, generationInfo }: Partial<ChatGeneration> = {}): ChatGeneration {
+  const { id, response_metadata, usage_metadata } = (message ?? {}) as Partial<AIMessage>
+  const fields = { content: "", id, response_metadata: response_metadata ?? {}, usage_metadata }
+  const info = generationInfo && { generationInfo }
+  return { text: "", message: new AIMessage(fields as unknown as AIMessageFields), ...info }
 }
 
 /** A view of a handler that hears everything but what is kept back. */

@@ -4,13 +4,18 @@ import { interopSafeParseAsync, isInteropZodSchema } from "@langchain/core/utils
 import type { Answer } from "../spec/validation.ts"
 import type { StructuredOutput } from "./call-model.ts"
 
-/** A stored answer under the schema that it was given for; undefined if it no longer follows it. */
+/**
+ * A stored answer under the schema that it was given for; undefined if it does not follow it. `name` is the schema's: some
+ * providers are given it as a tool to call.
+ */
 export async function parseAgain(
   message: AIMessage,
   structured: StructuredOutput | undefined,
+  name: string | undefined,
 ): Promise<Answer | undefined> {
   if (structured === undefined) return { message }
-  const value = message.tool_calls?.[0]?.args ?? jsonOf(message.text)
+  const calls = message.tool_calls ?? []
+  const value = calls.length > 0 ? calls.find((call) => call.name === name)?.args : jsonOf(message.text)
   const parsed = value === undefined ? undefined : await checked(value, structured.schema)
   return parsed === undefined || parsed === null ? undefined : { message, parsed, conforms: true }
 }

@@ -40,7 +40,12 @@ export function joinPieces(pieces: readonly Piece[]): Piece {
 type Callee = DispatchCandidate & { readonly candidate: Candidate }
 
 /** Room 6 with everything it needs of the others: money, the model, the meter, the record. */
-export function callInOrder(parts: RouterParts, walk: Walk, candidates: readonly Candidate[]): Calling {
+export function callInOrder(
+  parts: RouterParts,
+  walk: Walk,
+  candidates: readonly Candidate[],
+  onCurtain: (curtain: Curtain) => void,
+): Calling {
   const { request, invocation, record, planned, streamed, audience } = walk
   if (candidates.length === 0) throw new NoEligibleDeploymentError(planned.plan.excluded)
   const { budget } = parts
@@ -83,8 +88,10 @@ export function callInOrder(parts: RouterParts, walk: Walk, candidates: readonly
       let callbacks = invocation.config.callbacks
       let shown: Promise<void> | undefined
       hiding = audience && isGated(callee) ? curtain(audience) : undefined
-      if (hiding !== undefined) callbacks = hiding.callbacks
-      else if (audience !== undefined && !streamed) {
+      if (hiding !== undefined) {
+        onCurtain(hiding)
+        callbacks = hiding.callbacks
+      } else if (audience !== undefined && !streamed) {
         const { promise, resolve } = Promise.withResolvers<void>()
         callbacks = whenShown(audience, resolve)
         shown = promise

@@ -18,34 +18,47 @@ export interface Served {
   readonly by: { readonly deploymentId: string; readonly tier: Tier }
 }
 
-/** An answer that nobody has read yet: what there is of it to show. */
-interface InHand {
+/** An answer, and what there is of it that nobody has read yet. */
+export interface InHand {
   readonly served: Served
   readonly held: readonly Piece[]
+  /** Before its handlers; undefined: there is none. */
   readonly curtain: Curtain | undefined
 }
 
 /**
  * Asks the planned candidates; while the answer is rejected, has not been read and there is a tier above, asks that one.
- * Yields the words of a streamed answer: as they come if it is final, in one burst once it has been accepted if it is
- * gated. What has been read cannot be taken back: an answer that was shown is judged for the record only.
+ * Yields the words of an answer that is read as it comes; one that was held back is returned with its words. What has been
+ * read cannot be taken back: an answer that was shown is judged for the record only.
  */
-export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Words, Served, undefined> {
+export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Words, InHand, undefined> {
   const { record } = walk
-  const curtains: Curtain[] = []
+  const curtains = new Set<Curtain>()
+  /** Nobody is to read what these hide: they are gone before other words are shown. */
+  const dropAllBut = async (kept: Curtain | undefined) => {
+    for (const curtain of curtains) {
+      if (curtain === kept) continue
+      curtains.delete(curtain)
+      // What a handler makes of an end that is of no use to anybody must not cost the answer.
+      await curtain.drop().catch(() => {})
+    }
+  }
   let { candidates } = walk.planned
   let inHand: InHand | undefined
   try {
     for (;;) {
-      const calling = callInOrder(parts, walk, candidates)
+      const calling = callInOrder(parts, walk, candidates, (curtain) => curtains.add(curtain))
       const pieces: Piece[] = []
       let shown = false
       let served: Served
       try {
         for await (const piece of calling.pieces) {
-          if (piece.shown === true) shown = true
-          else if (piece.live !== undefined) {
+          if (piece.shown === true) {
             shown = true
+            await dropAllBut(undefined)
+          } else if (piece.live !== undefined) {
+            shown = true
+            await dropAllBut(undefined)
             yield [...pieces]
             yield piece.live
             const rest = piece.live.taken()
@@ -57,27 +70,25 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
         // An answer in hand, even a poor one, beats an error; but nobody overrules an abort or an interrupt.
         if (inHand === undefined || shown || !isFailure(error, walk)) throw error
         record.problem({ room: "dispatch", error: `the escalation failed: ${messageOf(error)}` })
-        return yield* deliver(inHand)
+        await dropAllBut(inHand.curtain)
+        curtains.clear()
+        return inHand
       }
       const curtain = calling.curtain()
-      if (curtain !== undefined) curtains.push(curtain)
       inHand = { served, held: shown || !walk.streamed ? [] : pieces, curtain }
       const verdict = await judge(parts, walk, served)
       const next = verdict.accepted || shown ? undefined : walk.nextRung(served.by.tier)
-      if (verdict.accepted || next === undefined) return yield* deliver(inHand)
+      if (verdict.accepted || next === undefined) {
+        await dropAllBut(curtain)
+        curtains.clear()
+        return inHand
+      }
       record.escalated({ ...next.decision, because: verdict.reason })
       candidates = next.candidates
     }
   } finally {
-    // Those that were raised are empty; the others hid what nobody is to read.
-    for (const curtain of curtains) await curtain.drop()
+    await dropAllBut(undefined)
   }
-}
-
-async function* deliver({ served, held, curtain }: InHand): AsyncGenerator<Words, Served, undefined> {
-  await curtain?.raise()
-  if (held.length > 0) yield held
-  return served
 }
 
 function servedBy({ record }: Walk, pieces: readonly Piece[]): Served {

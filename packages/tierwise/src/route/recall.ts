@@ -1,3 +1,5 @@
+import type { AIMessageChunk } from "@langchain/core/messages"
+import { canonicalJson } from "../cache/plain-json.ts"
 import type { Flight } from "../cache/response-cache.ts"
 import type { Invocation, Piece } from "../langchain/call-model.ts"
 import { parseAgain } from "../langchain/parse-again.ts"
@@ -18,10 +20,12 @@ export type Recall =
       readonly hit?: undefined
       /** Call it with the answer, if there is one, and `abandon` on every way out. */
       readonly keep: (routed: Routed) => Promise<void>
+      /** Those who asked the same need not wait any longer. */
+      readonly release: () => void
       readonly abandon: () => void
     }
 
-const NOT_CACHED: Recall = { keep: async () => {}, abandon: () => {} }
+const NOT_CACHED: Recall = { keep: async () => {}, release: () => {}, abandon: () => {} }
 
 /** Asks the cache, before anybody has decided, held money or called. */
 export async function recall(
@@ -38,14 +42,20 @@ export async function recall(
   const key = cache.keyOf({ request, callOptions, structured: schema })
   if (key === undefined) return NOT_CACHED
   const recalled = await cache.recall(key, config.signal)
-  if ("miss" in recalled)
-    return { keep: (routed) => keep(recalled.miss, routed), abandon: () => recalled.miss.abandon() }
+  if ("miss" in recalled) {
+    const { miss } = recalled
+    return {
+      keep: (routed) => keep(miss, routed, request, structured),
+      release: () => miss.release(),
+      abandon: () => miss.abandon(),
+    }
+  }
   const { hit } = recalled
-  const reply = hit.response_metadata["tierwise"] as ReplyMetadata
+  const reply = hit.response_metadata["tierwise"] as ReplyMetadata | undefined
   // The copy is ours; the door adds this call's metadata to the model's own.
   delete hit.response_metadata["tierwise"]
-  const answer = await parseAgain(hit, structured)
-  if (answer === undefined) return NOT_CACHED
+  const answer = await parseAgain(hit, structured, request.responseFormat?.name)
+  if (answer === undefined || reply === undefined) return NOT_CACHED
   const { id, tier, deployment: deploymentId } = reply
   const at = parts.dispatch.now()
   notify(parts.observers, {
@@ -59,10 +69,22 @@ export async function recall(
   return { hit: { answer, reply } }
 }
 
-/** Kept as it will be given again. An answer that nobody was content with is not. */
-async function keep(flight: Flight, { answer, reply }: Routed): Promise<void> {
-  if (reply.rejected !== undefined || answer.parseError !== undefined) flight.abandon()
-  else await flight.keep(withReplyMetadata(answer.message, recalledMetadata(reply)))
+/**
+ * Kept as it will be given again. An answer that nobody was content with is not, nor one that would not be read again as it
+ * was read now.
+ */
+async function keep(
+  flight: Flight,
+  { answer, reply }: Routed,
+  { responseFormat }: RouteRequest,
+  structured: Invocation["structured"],
+): Promise<void> {
+  if (reply.rejected !== undefined || answer.parseError !== undefined) return flight.abandon()
+  const message = withReplyMetadata(answer.message, recalledMetadata(reply))
+  const again = await parseAgain(message, structured, responseFormat?.name)
+  const isSame = again !== undefined && canonicalJson(again.parsed) === canonicalJson(answer.parsed)
+  if (isSame) flight.keep(message)
+  else flight.abandon()
 }
 
 /** The recalled answer as an LLM run of its own, for whoever listens. */
@@ -85,9 +107,15 @@ export async function* streamAgain(
   const pieces: Piece[] = []
   const model = new RecalledModel(answer.message)
   for await (const chunk of await model.stream([...messages], runConfig(config, reply)))
-    pieces.push({ message: chunk })
+    pieces.push({ message: withId(chunk) })
   yield pieces
   return { answer: { ...answer, ...joinPieces(pieces) }, reply }
+}
+
+/** A reader of chunks tells messages apart by their ids; LangChain gives one only where somebody listens. */
+function withId(chunk: AIMessageChunk): AIMessageChunk {
+  if (chunk.id === undefined) chunk._updateId(`run-${crypto.randomUUID()}`)
+  return chunk
 }
 
 function runConfig(config: Invocation["config"], { tier, deployment }: ReplyMetadata): Invocation["config"] {

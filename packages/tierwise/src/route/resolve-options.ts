@@ -1,5 +1,6 @@
 import { InMemoryCache } from "@langchain/core/caches"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import { sha256 } from "@langchain/core/utils/hash"
 import { type ResponseCache, responseCache } from "../cache/response-cache.ts"
 import { fiveFactor } from "../complexity/five-factor.ts"
 import { pause } from "../dispatch/pause.ts"
@@ -36,17 +37,7 @@ export function resolveOptions(options: RouterOptions): RouterParts {
   )
   const rates = new Map(deployments.map((deployment, index) => [deployment, ratesFor(deployment, index)]))
   const ratesOf = (deployment: Deployment): Rates => rates.get(deployment) as Rates
-  const identity = JSON.stringify([
-    tiers,
-    deployments.map(({ id, tier, model, version }) => [
-      id,
-      tier,
-      modelName(model),
-      endpointOf(model),
-      temperatureOf(model),
-      version,
-    ]),
-  ])
+  const identity = identityOf(options, tiers, deployments)
   const first = tiers.map((tier) => firstOf(tier, deployments))
   return {
     tiers,
@@ -186,6 +177,34 @@ function policyFrom(options: RouterOptions, tiers: readonly Tier[]): RoutingPoli
     "a policy is given too, and replaces it",
     `remove ${replaced}, or the policy`,
   )
+}
+
+/** What an answer depends on beside the call: another set of models, or another idea of what is good enough. */
+function identityOf(
+  { routing, defaultTier, maxOutputTokens, validator }: RouterOptions,
+  tiers: readonly Tier[],
+  deployments: readonly Deployment[],
+): string {
+  const models = deployments.map(({ id, tier, model, version, maxOutputTokens: cap }) => [
+    id,
+    tier,
+    modelName(model),
+    endpointOf(model),
+    temperatureOf(model),
+    parametersOf(model),
+    cap,
+    version,
+  ])
+  return JSON.stringify([tiers, models, routing, defaultTier, maxOutputTokens, validator?.name])
+}
+
+/** What the model sends with every call, as its package tells tracers: no keys. */
+function parametersOf(model: BaseChatModel): string | undefined {
+  try {
+    return sha256(JSON.stringify(model.invocationParams({}))) as string
+  } catch {
+    return undefined
+  }
 }
 
 function cacheFrom(
