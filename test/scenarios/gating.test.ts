@@ -74,7 +74,11 @@ describe("a gated stream", () => {
     await using world = await openWorld({ validator: lowConfidence(), maxRetries: 0 })
     world.simulator.script([{ answer: POOR }, { status: 500, times: 2 }])
     expect(await textOf(world.router)).toBe(POOR)
-    expect(world.records[0]).toMatchObject({ answeredBy: { tier: "light" }, error: undefined })
+    expect(world.records[0]).toMatchObject({
+      answeredBy: { tier: "light" },
+      error: undefined,
+      problems: [{ room: "dispatch", error: expect.stringContaining("the escalation failed") }],
+    })
   })
 
   it("does not offer the answer in hand to a caller who aborts the escalation", async () => {

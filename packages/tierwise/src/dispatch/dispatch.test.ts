@@ -319,6 +319,28 @@ describe("dispatch", () => {
     expect(closed).toBe(true)
   })
 
+  it("is not disturbed by a model whose stream cannot be closed", async () => {
+    let closed = 0
+    const call = () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: async () => ({ done: false as const, value: "one" }),
+        return: async () => {
+          closed++
+          throw new Error("it is closed already")
+        },
+      }),
+    })
+    const { options, log } = world({ a: [] }, {}, { call })
+    for await (const piece of dispatch(options)) {
+      expect(piece).toBe("one")
+      break
+    }
+    // Long enough for a rejection that nobody has handled to be told of.
+    await pause(1, undefined)
+    expect(closed).toBe(1)
+    expect(log).toEqual(["hold a", "settle a 1"])
+  })
+
   it("goes on to a cheaper candidate when the budget refuses one", async () => {
     const refusal = {
       scope: "tenant:a",

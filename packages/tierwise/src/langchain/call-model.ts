@@ -105,7 +105,8 @@ export function callModel(call: ModelCall): AsyncIterable<Piece> {
 }
 
 function routes(model: BaseChatModel): boolean {
-  return model._llmType?.() === "tierwise"
+  const { _llmType: type } = model as { _llmType?: () => string }
+  return type !== undefined && type.call(model) === "tierwise"
 }
 
 /** True for a piece that the reader has something of; OpenAI's streams open with an empty one that only has a role. */
@@ -173,7 +174,7 @@ function chunks(
  */
 function chunkOf(message: AIMessageChunk | AIMessage): AIMessageChunk {
   const chunk = "concat" in message ? message : (convertToChunk(message) as AIMessageChunk)
-  if (chunk.type !== "ai") return asAIChunk(chunk)
+  if (chunk.getType() !== "ai") return asAIChunk(chunk)
   // A router's own story is told by the router that was called.
   if ("tierwise" in chunk.response_metadata) delete chunk.response_metadata["tierwise"]
   return chunk
