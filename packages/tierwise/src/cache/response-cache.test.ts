@@ -147,6 +147,17 @@ describe("equal calls at once", () => {
     expect(await cache.recall(key)).toHaveProperty("miss")
   })
 
+  it("wait for the one that took over, whatever becomes of the first", async () => {
+    const { cache, key } = openCache()
+    const first = await missOf(cache.recall(key))
+    first.release()
+    const second = await missOf(cache.recall(key))
+    first.abandon()
+    const waiter = cache.recall(key)
+    await keep(second, new AIMessage("Hi"))
+    expect(await hitOf(waiter)).toMatchObject({ content: "Hi" })
+  })
+
   it("are closed by the first close", async () => {
     const { cache, key } = openCache()
     const flight = await missOf(cache.recall(key))

@@ -1,4 +1,5 @@
 import { getEventListeners } from "node:events"
+import { setImmediate as turn } from "node:timers/promises"
 import { describe, expect, it } from "vitest"
 import { relay } from "./relay.ts"
 
@@ -54,6 +55,18 @@ describe("relay", () => {
     const rest = relay(saying("a"), joinText, aborted)
     expect(await read(rest)).toEqual([])
     expect(rest.ending()).toEqual({ ended: "badly", error: "before" })
+  })
+
+  it("does not count a piece that comes too late for its reader", async () => {
+    const aborting = new AbortController()
+    const coming = Promise.withResolvers<IteratorResult<string>>()
+    const rest = relay({ next: () => coming.promise }, joinText, aborting.signal)
+    const reading = read(rest)
+    aborting.abort("enough")
+    expect(await reading).toEqual([])
+    coming.resolve({ done: false, value: "late" })
+    await turn()
+    expect(rest.taken()).toBeUndefined()
   })
 
   it("leaves its signal alone once it is closed", async () => {

@@ -1,12 +1,16 @@
+import { AsyncLocalStorage } from "node:async_hooks"
+import { CallbackManager } from "@langchain/core/callbacks/manager"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
-import { AIMessage, AIMessageChunk, HumanMessage } from "@langchain/core/messages"
+import { AIMessage, AIMessageChunk, ChatMessageChunk, HumanMessage } from "@langchain/core/messages"
 import { OutputParserException } from "@langchain/core/output_parsers"
+import { AsyncLocalStorageProviderSingleton } from "@langchain/core/singletons"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
 import { ConfigError } from "../spec/errors.ts"
 import type { RouteRequest } from "../spec/request.ts"
 import type { Answer } from "../spec/validation.ts"
-import { callModel, hasContent, type Invocation } from "./call-model.ts"
+import { callModel, type Invocation } from "./call-model.ts"
+import { hasContent } from "./piece.ts"
 
 const request: RouteRequest = { messages: [new HumanMessage("Hello")] }
 const format = { responseFormat: { name: "x", schema: { type: "object" } } }
@@ -64,6 +68,39 @@ describe("callModel", () => {
       const pieces = await call(model, { invocation, streamed, signal })
       expect(noted.options).toEqual({ stop: ["\n"], tags: ["mine"], maxRetries: 0, signal })
       expect(pieces).toHaveLength(streamed ? 2 : 1)
+    },
+  )
+
+  it("takes a chunk whose role the provider left out for the answer's, with its usage", async () => {
+    const usage = { input_tokens: 9, output_tokens: 3, total_tokens: 12 }
+    const bare = new ChatMessageChunk({ content: "Hello!", role: "", id: "c-1" })
+    const { model } = noting()
+    Object.assign(model, { stream: async () => [Object.assign(bare, { usage_metadata: usage })] })
+    const [piece] = await call(model, { streamed: true })
+    expect(AIMessageChunk.isInstance(piece?.message)).toBe(true)
+    expect(piece?.message).toMatchObject({ content: "Hello!", id: "c-1", usage_metadata: usage })
+  })
+
+  it.each([false, true])(
+    "does not let a model that calls others do so in the name of the router's caller (streamed: %s)",
+    async (streamed) => {
+      AsyncLocalStorageProviderSingleton.initializeGlobalInstance(new AsyncLocalStorage())
+      const [callers, attempts] = [new CallbackManager(), new CallbackManager()]
+      const seen: unknown[] = []
+      const look = () => seen.push(AsyncLocalStorageProviderSingleton.getRunnableConfig()?.callbacks)
+      const { model } = noting(() => {
+        look()
+        return said
+      })
+      const stream = async () => {
+        look()
+        return [said]
+      }
+      const invocation = { config: { callbacks: attempts } }
+      const ask = () => call(Object.assign(model, { stream }), { streamed, invocation })
+      await AsyncLocalStorageProviderSingleton.runWithConfig({ callbacks: callers }, ask)
+      expect(seen).toHaveLength(1)
+      expect(seen[0]).not.toBe(callers)
     },
   )
 

@@ -1,7 +1,8 @@
 import { BaseCallbackHandler } from "@langchain/core/callbacks/base"
 import { CallbackManager } from "@langchain/core/callbacks/manager"
 import type { Serialized } from "@langchain/core/load/serializable"
-import { HumanMessage } from "@langchain/core/messages"
+import { AIMessage, AIMessageChunk, HumanMessage } from "@langchain/core/messages"
+import { ChatGenerationChunk, type LLMResult } from "@langchain/core/outputs"
 import { FakeTracer } from "@langchain/core/utils/testing"
 import { describe, expect, it, vi } from "vitest"
 import { audienceOf, curtain, whenShown } from "./curtain.ts"
@@ -90,6 +91,45 @@ describe("a curtain", () => {
     expect([reader.heard(), streaming.heard()]).toEqual([["start", "end"], []])
   })
 
+  it("tells of a dropped run what it cost, and not what it said", async () => {
+    const heard: LLMResult[] = []
+    class Counter extends Reader {
+      override handleLLMEnd(output?: LLMResult): void {
+        if (output !== undefined) heard.push(output)
+      }
+    }
+    const { callbacks, drop } = curtain(audienceOf(managerOf(new Counter())) as never)
+    const [run] = await callbacks.handleChatModelStart(SERIALIZED, [[new HumanMessage("Hello")]])
+    const usage = { input_tokens: 9, output_tokens: 3, total_tokens: 12 }
+    const message = new AIMessage({ content: "secret", id: "m-1", response_metadata: { model: "m" } })
+    Object.assign(message, { usage_metadata: usage })
+    const generation = { text: "secret", message, generationInfo: { finish_reason: "stop" } }
+    await run?.handleLLMEnd({ generations: [[generation]], llmOutput: { total: 12 } })
+    await drop()
+    expect(JSON.stringify(heard)).not.toContain("secret")
+    expect(heard).toMatchObject([{ llmOutput: { total: 12 } }])
+    expect(heard[0]?.generations[0]?.[0]).toMatchObject({
+      text: "",
+      generationInfo: { finish_reason: "stop" },
+      message: { content: "", id: "m-1", usage_metadata: usage, response_metadata: { model: "m" } },
+    })
+  })
+
+  it("is not disturbed by a reader in the background who fails at the end of a dropped run", async () => {
+    let ends = 0
+    class Failing extends Reader {
+      override handleLLMEnd(): void {
+        ends++
+        throw new Error("no reader")
+      }
+    }
+    const { callbacks, drop } = curtain(audienceOf(managerOf(new Failing({ raiseError: true }))) as never)
+    await answer(callbacks, "a")
+    await drop()
+    // Long enough for a rejection that nobody has handled to be told of.
+    await expect.poll(() => ends).toBe(1)
+  })
+
   it("lets a failure be heard at once by those who count", async () => {
     const reader = new Reader()
     const { callbacks, drop } = curtain(audienceOf(managerOf(reader)) as never)
@@ -145,5 +185,21 @@ describe("whenShown", () => {
     await answer(callbacks, "a")
     expect(calls).toBe(1)
     expect(streaming.heard()).toEqual(["start", "end", "start", "a", "end"])
+  })
+
+  it("takes a call of a tool for something to see, and an empty chunk for nothing", async () => {
+    let calls = 0
+    const callbacks = whenShown(audienceOf(managerOf(new StreamingReader())) as never, () => calls++)
+    const [run] = await callbacks.handleChatModelStart(SERIALIZED, [[new HumanMessage("Hello")]])
+    const say = async (fields: object) => {
+      const message = new AIMessageChunk({ content: "", ...fields })
+      const chunk = new ChatGenerationChunk({ text: "", message })
+      await run?.handleLLMNewToken("", undefined, undefined, undefined, undefined, { chunk })
+      return calls
+    }
+    expect(await say({})).toBe(0)
+    expect(
+      await say({ tool_call_chunks: [{ index: 0, name: "f", args: "", type: "tool_call_chunk" }] }),
+    ).toBe(1)
   })
 })

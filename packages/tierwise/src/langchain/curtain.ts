@@ -3,7 +3,7 @@ import type { CallbackManager, Callbacks } from "@langchain/core/callbacks/manag
 import { consumeCallback } from "@langchain/core/callbacks/promises"
 import { AIMessage, type AIMessageFields } from "@langchain/core/messages"
 import type { ChatGeneration, LLMResult } from "@langchain/core/outputs"
-import { hasContent } from "./call-model.ts"
+import { hasContent } from "./piece.ts"
 
 /**
  * Who reads an answer's words while it is being made.

@@ -1,7 +1,7 @@
 import { classifyFailure, isControlFlow } from "../dispatch/classify-failure.ts"
 import { withSignal } from "../dispatch/with-signal.ts"
-import type { Piece } from "../langchain/call-model.ts"
 import type { Curtain } from "../langchain/curtain.ts"
+import type { Piece } from "../langchain/piece.ts"
 import { messageOf } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
 import type { Answer, Verdict } from "../spec/validation.ts"

@@ -1,7 +1,7 @@
 import { AIMessage, AIMessageChunk, HumanMessage } from "@langchain/core/messages"
 import { describe, expect, it } from "vitest"
 import { readFeatures } from "../features/read-features.ts"
-import type { Piece } from "../langchain/call-model.ts"
+import type { Piece } from "../langchain/piece.ts"
 import { ratesOf } from "../pricing/rates.ts"
 import { nanoUsd } from "../spec/money.ts"
 import { estimateTokens } from "../tokens/estimate-tokens.ts"

@@ -1,5 +1,5 @@
 import type { Meter } from "../dispatch/dispatch-options.ts"
-import type { Piece } from "../langchain/call-model.ts"
+import type { Piece } from "../langchain/piece.ts"
 import { generatedText, reportedUsage } from "../langchain/usage.ts"
 import { costOf } from "../pricing/cost.ts"
 import type { Rates } from "../pricing/rates.ts"

@@ -207,6 +207,28 @@ describe("resolveOptions", () => {
     expect(said).toMatchObject({ maxOutputTokens: 5, profile: { toolCalling: true, imageInputs: false } })
   })
 
+  it("tells routers apart by all that their answers depend on, as far as a model tells it", () => {
+    const fake = (fields: object = {}) =>
+      withLight({ model: Object.assign(new FakeListChatModel({ responses: ["x"] }), fields), price: "free" })
+    const others: readonly RouterOptions[] = [
+      fake({ model: "other" }),
+      fake({ temperature: 0 }),
+      fake({ clientConfig: { baseURL: "http://localhost:1/v1" } }),
+      fake({ apiUrl: "http://localhost:2" }),
+      fake({ baseUrl: "http://localhost:3" }),
+      fake({ invocationParams: () => ({ reasoning_effort: "high" }) }),
+      withLight({ model: fake().deployments[0]?.model, price: "free", version: "2" }),
+      withLight({ model: fake().deployments[0]?.model, price: "free", maxOutputTokens: 9 }),
+      { ...fake(), maxOutputTokens: 9 },
+      { ...fake(), routing: false },
+      { ...fake(), defaultTier: "light" },
+      { ...fake(), validator: { name: "mine", validate: () => ({ accepted: true }) } },
+    ]
+    const identities = [fake(), ...others].map((options) => resolveOptions(options).identity)
+    expect(new Set(identities).size).toBe(others.length + 1)
+    expect(resolveOptions(fake()).identity).toBe(identities[0])
+  })
+
   it("lets a free model have no output limit", () => {
     const free = { model: new FakeListChatModel({ responses: ["x"] }), price: "free" }
     expect(() => resolveOptions(withLight(free))).not.toThrow()
