@@ -86,14 +86,26 @@ describe("a gated stream", () => {
       await using world = await openWorld({ validator: lowConfidence() })
       world.simulator.script([{ answer: POOR }, { delayMs: 2_000 }])
       const leaving = new AbortController()
-      const { signal } = leaving
-      const asked =
-        way === "stream" ? textOf(world.router, { signal }) : world.router.invoke("Hello", { signal })
+      const reader = new Screen()
+      const options = { signal: leaving.signal, callbacks: [reader] }
+      const asked = way === "stream" ? textOf(world.router, options) : world.router.invoke("Hello", options)
       await expect.poll(() => world.bodies().length).toBe(2)
       leaving.abort(new Error("enough"))
       await expect(asked).rejects.toThrow("enough")
       expect(world.records[0]).toMatchObject({ answeredBy: undefined, error: "enough" })
+      // The run that was answered has ended for those who count; nobody is told what it said.
+      expect(reader).toMatchObject({ events: ["start", "start", "end"], text: "" })
     }
+  })
+
+  it("tells those who count of every answer's end, also when the last escalation fails", async () => {
+    await using world = await openWorld({ validator: lowConfidence(), maxRetries: 0 })
+    world.simulator.script([{ answer: POOR }, { answer: POOR }, { status: 500, times: 3 }])
+    const reader = new Screen()
+    expect(await textOf(world.router, { callbacks: [reader] })).toBe(POOR)
+    expect(reader.text).toBe(POOR)
+    expect(reader.events).toEqual(["start", "start", "start", "end", "end"])
+    expect(world.records[0]).toMatchObject({ answeredBy: { tier: "standard" } })
   })
 
   it("is the caller's choice, call by call", async () => {

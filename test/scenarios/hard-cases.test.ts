@@ -161,10 +161,11 @@ describe("a hit", () => {
     await world.router({ cache }).invoke("Hello")
     await world.router({ cache, validator: lowConfidence() }).invoke("Hello")
     await world.router({ cache, maxOutputTokens: 50 }).invoke("Hello")
+    await world.router({ cache, thresholds: [0.9] }).invoke("Hello")
     await world.router({ cache }, { modelKwargs: { reasoning_effort: "high" } }).invoke("Hello")
-    expect(world.bodies).toHaveLength(4)
+    expect(world.bodies).toHaveLength(5)
     await world.router({ cache }).invoke("Hello")
-    expect(world.bodies).toHaveLength(4)
+    expect(world.bodies).toHaveLength(5)
   })
 })
 
@@ -299,6 +300,25 @@ describe("a model that asks another one in its own way", () => {
     const input = { messages: [new HumanMessage("Hello")] }
     for await (const [message] of await graph.stream(input, { streamMode: "messages" })) shown += message.text
     expect(shown).toBe("Fine.")
+  })
+
+  it("asks it in the attempt's name: its run is counted", async () => {
+    await using world = await openWorld()
+    const careless = new Careless(
+      new ChatOpenAI({
+        model: "sim-small",
+        apiKey: "none",
+        configuration: { baseURL: world.simulator.baseUrl },
+      }),
+    )
+    const router = new RouterChatModel({
+      tiers: ["light"],
+      deployments: [{ tier: "light", model: careless, price: "free", profile: { maxInputTokens: 8_000 } }],
+    })
+    const counter = new RunCounter()
+    await router.invoke("Hello", { callbacks: [counter] })
+    expect(counter.events.filter((event) => event === "llm end")).toHaveLength(2)
+    expect(counter.tokens).toBeGreaterThan(0)
   })
 })
 

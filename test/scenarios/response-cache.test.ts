@@ -50,6 +50,10 @@ describe("the response cache", () => {
     const [first, second] = [await read(), await read()]
     const text = (chunks: typeof first) => chunks.map((chunk) => chunk.text).join("")
     expect(text(second)).toBe(text(first))
+    // One message to its reader, and another one than the first.
+    expect(new Set(second.map(({ id }) => id)).size).toBe(1)
+    expect(second[0]?.id).toMatch(/^run-/)
+    expect(second[0]?.id).not.toBe(first[0]?.id)
     expect(second.filter(({ response_metadata }) => "tierwise" in response_metadata)).toHaveLength(1)
     expect(replyMetadata(second.at(-1) as object as never)).toMatchObject({ cached: true })
     expect((await world.router.invoke("Hello")).text).toBe(text(first))
@@ -126,6 +130,42 @@ describe("the response cache", () => {
       { city: "ROME" },
     ])
     expect(world.bodies()).toHaveLength(1)
+  })
+
+  it("does not keep an answer that does not parse, though its validator is content", async () => {
+    const validator = { name: "content", validate: () => ({ accepted: true }) as const }
+    await using world = await cachedWorld({ validator })
+    world.simulator.script([{ answer: "no JSON", times: 2 }])
+    const json_schema = { name: "n", schema: { type: "object", properties: {} } }
+    const options = { response_format: { type: "json_schema", json_schema } }
+    for (const _ of [1, 2]) {
+      await expect(world.router.invoke("Hello", options)).rejects.toThrow("does not parse")
+    }
+    expect(world.bodies()).toHaveLength(2)
+  })
+
+  it("does not keep an answer that would be read otherwise when it is read again", async () => {
+    await using world = await cachedWorld()
+    world.simulator.script([{ answer: '{"city":"Rome"}', times: 2 }])
+    let reads = 0
+    const schema = z.object({ city: z.string().transform((city) => `${city} ${++reads}`) })
+    const asked = world.router.withStructuredOutput(schema, { method: "jsonSchema" })
+    await asked.invoke("Where?")
+    await asked.invoke("Where?")
+    expect(world.bodies()).toHaveLength(2)
+  })
+
+  it("asks again where the store gives back less than it was given", async () => {
+    class Forgetful extends InMemoryCache {
+      override async lookup(prompt: string, llmKey: string) {
+        const found = await super.lookup(prompt, llmKey)
+        return found?.map((one) => ({ ...one, text: one.text.replace('"tierwise"', '"other"') })) ?? null
+      }
+    }
+    await using world = await cachedWorld({ cache: new Forgetful() })
+    const replies = [await world.router.invoke("Hello"), await world.router.invoke("Hello")]
+    expect(replies.map((reply) => replyMetadata(reply).cached)).toEqual([undefined, undefined])
+    expect(world.bodies()).toHaveLength(2)
   })
 
   it("does not keep an answer that was rejected, nor one that broke off", async () => {

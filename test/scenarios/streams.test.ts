@@ -85,6 +85,25 @@ describe("a routed stream", () => {
     await expect.poll(() => counter.events.at(-1)).toContain("chain error")
   })
 
+  it("closes all it has opened for a reader who leaves between two chunks, and says why", async () => {
+    const leavings = [
+      { leave: () => {}, error: "the reader stopped reading" },
+      { leave: (aborting: AbortController) => aborting.abort(new Error("enough")), error: "enough" },
+    ]
+    for (const { leave, error } of leavings) {
+      const budget = memoryBudget({ limits: [{ scope: "tenant", window: "day", usd: 1 }] })
+      await using world = await openWorld({ budget })
+      const aborting = new AbortController()
+      // What chains and graphs read: nobody asks for the next chunk before the last one was taken.
+      const chunks = world.router._streamIterator(STORY, { signal: aborting.signal })
+      await chunks.next()
+      leave(aborting)
+      await chunks.return(undefined)
+      expect(world.records).toMatchObject([{ error, attempts: [{ failure: "aborted" }] }])
+      expect((await budget.status({}))[0]).toMatchObject({ held: 0, spent: world.records[0]?.cost })
+    }
+  })
+
   it("judges an ungated stream for the record only: what was read cannot be taken back", async () => {
     await using world = await openWorld({ validator: lowConfidence(), gate: "off" })
     world.simulator.script([{ answer: "I'm not sure about that." }])

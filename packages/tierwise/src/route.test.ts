@@ -173,6 +173,23 @@ describe("the hall", () => {
     expect(told[1]).toMatchObject({ trace: "t-1", tierwise_deployment: "light" })
   })
 
+  it("hands a deployment the replies that it gave before as they are, whatever name its model went by", async () => {
+    const models = { light: model("Fine.") }
+    const { ask } = world(models)
+    const content = [
+      { type: "thinking", thinking: "hm", signature: "s" },
+      { type: "text", text: "Hi" },
+    ]
+    const reply = (deployment: string) =>
+      new AIMessage({ content, response_metadata: { model_name: "m-2", tierwise: { deployment } } })
+    const messages = [new HumanMessage("Hello"), reply("light"), new HumanMessage("And?"), reply("heavy")]
+    await ask({ messages })
+    const sent = models.light.calls[0]?.messages
+    expect(sent?.[1]?.content).toEqual(content)
+    expect(sent?.[3]).toMatchObject({ text: "Hi" })
+    expect(JSON.stringify(sent?.[3]?.content)).not.toContain("thinking")
+  })
+
   it("draws among equals by the snapshot, so that a plan can be repeated from it", async () => {
     const price = { inputPerMTok: 1, outputPerMTok: 1 }
     const equal = (id: string) => ({ id, tier: "light", model: model(), price })

@@ -191,5 +191,7 @@ describe("hasContent", () => {
   it("is false of the empty piece with which streams open", () => {
     expect(hasContent({ message: new AIMessageChunk("") })).toBe(false)
     expect(hasContent({ message: new AIMessage("") })).toBe(false)
+    const opening = new AIMessageChunk({ content: [{ type: "text", text: "" }] })
+    expect(hasContent({ message: opening })).toBe(false)
   })
 })

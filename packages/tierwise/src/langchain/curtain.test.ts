@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises"
 import { BaseCallbackHandler } from "@langchain/core/callbacks/base"
 import { CallbackManager } from "@langchain/core/callbacks/manager"
 import type { Serialized } from "@langchain/core/load/serializable"
@@ -118,16 +119,20 @@ describe("a curtain", () => {
   it("is not disturbed by a reader in the background who fails at the end of a dropped run", async () => {
     let ends = 0
     class Failing extends Reader {
+      // As a field it does not make LangChain wait for the handler, as it does when it is handed to the constructor.
+      override raiseError = true
+
       override handleLLMEnd(): void {
         ends++
         throw new Error("no reader")
       }
     }
-    const { callbacks, drop } = curtain(audienceOf(managerOf(new Failing({ raiseError: true }))) as never)
+    const { callbacks, drop } = curtain(audienceOf(managerOf(new Failing({}))) as never)
     await answer(callbacks, "a")
     await drop()
-    // Long enough for a rejection that nobody has handled to be told of.
     await expect.poll(() => ends).toBe(1)
+    // Long enough for a rejection that nobody has handled to be told of.
+    await turn()
   })
 
   it("lets a failure be heard at once by those who count", async () => {
@@ -201,5 +206,17 @@ describe("whenShown", () => {
     expect(
       await say({ tool_call_chunks: [{ index: 0, name: "f", args: "", type: "tool_call_chunk" }] }),
     ).toBe(1)
+  })
+
+  it("takes the words of an event stream for shown, and not what opens it", async () => {
+    let calls = 0
+    const { handlers } = whenShown(audienceOf(managerOf(new StreamingReader())) as never, () => calls++)
+    const watch = handlers.at(-1) as unknown as Readonly<Record<string, (event: object) => void>>
+    for (const event of ["message-start", "content-block-start"]) {
+      watch["handleChatModelStreamEvent"]?.({ event })
+    }
+    expect(calls).toBe(0)
+    watch["handleChatModelStreamEvent"]?.({ event: "content-block-delta" })
+    expect(calls).toBe(1)
   })
 })

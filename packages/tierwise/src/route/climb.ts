@@ -75,7 +75,7 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
         return inHand
       }
       const curtain = calling.curtain()
-      inHand = { served, held: shown || !walk.streamed ? [] : pieces, curtain }
+      inHand = { served, held: shown ? [] : pieces, curtain }
       const verdict = await judge(parts, walk, served)
       const next = verdict.accepted || shown ? undefined : walk.nextRung(served.by.tier)
       if (verdict.accepted || next === undefined) {

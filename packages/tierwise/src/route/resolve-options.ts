@@ -181,10 +181,12 @@ function policyFrom(options: RouterOptions, tiers: readonly Tier[]): RoutingPoli
 
 /** What an answer depends on beside the call: another set of models, or another idea of what is good enough. */
 function identityOf(
-  { routing, defaultTier, maxOutputTokens, validator }: RouterOptions,
+  options: RouterOptions,
   tiers: readonly Tier[],
   deployments: readonly Deployment[],
 ): string {
+  const { routing, defaultTier, thresholds, taskTypes, preference, maxOutputTokens } = options
+  const judges = [options.estimator?.name, options.policy !== undefined, options.validator?.name]
   const models = deployments.map(({ id, tier, model, version, maxOutputTokens: cap }) => [
     id,
     tier,
@@ -195,7 +197,8 @@ function identityOf(
     cap,
     version,
   ])
-  return JSON.stringify([tiers, models, routing, defaultTier, maxOutputTokens, validator?.name])
+  const choices = [routing, defaultTier, thresholds, taskTypes, preference, maxOutputTokens]
+  return JSON.stringify([tiers, models, choices, judges])
 }
 
 /** What the model sends with every call, as its package tells tracers: no keys. */
