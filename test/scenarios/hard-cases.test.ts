@@ -249,8 +249,12 @@ describe("a router among the deployments of another", () => {
       maxRetries: 0,
     })
     let whole: AIMessageChunk | undefined
-    for await (const chunk of await outer.stream("Hello", { scopes: { tenant: "acme" } }))
+    for await (const chunk of await outer.stream("Hello", {
+      scopes: { tenant: "acme" },
+      maxOutputTokens: 50,
+    }))
       whole = whole?.concat(chunk) ?? chunk
+    expect(inner.bodies().at(-1)).toMatchObject({ max_tokens: 50 })
     expect(replyMetadata(whole as AIMessageChunk)).toMatchObject({ v: 1, tier: "one" })
     expect((await budget.status({ tenant: "acme" }))[0]?.spent).toBeGreaterThan(0)
   })

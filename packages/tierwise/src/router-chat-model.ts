@@ -33,6 +33,7 @@ import type { Routed } from "./route/routed.ts"
 import { DATA_OPTIONS, type RouterOptions } from "./route/router-options.ts"
 import type { RouterParts } from "./route/router-parts.ts"
 import { createHall, type Hall } from "./route.ts"
+import { ConfigError } from "./spec/errors.ts"
 import type { Snapshot } from "./spec/policy.ts"
 import type { Gate, RouteHints, RouteRequest } from "./spec/request.ts"
 import type { Plan } from "./spec/telemetry.ts"
@@ -136,6 +137,7 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
   }
 
   constructor(fields: RouterChatModelFields) {
+    checkFields(fields)
     const { callbacks, tags, metadata, verbose, outputVersion, ...options } = fields
     super(fields as BaseChatModelParams)
     this.parts = resolveOptions(options)
@@ -407,6 +409,12 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
   private static messagesOf(input: BaseLanguageModelInput): BaseMessage[] {
     return BaseChatModel._convertInputToPromptValue(input).toChatMessages()
   }
+}
+
+/** JavaScript callers may leave them out, whatever the types say. */
+function checkFields(fields: unknown): void {
+  if (typeof fields === "object" && fields !== null) return
+  throw new ConfigError("options", "they are missing", "give at least { deployments: [...] }")
 }
 
 /** Call options of ours and of OpenAI-like packages, beside LangChain's own. */

@@ -36,6 +36,15 @@ export interface KeyvCacheOptions {
   readonly now?: (() => number) | undefined
 }
 
+const OPTIONS: ReadonlySet<string> = new Set([
+  "ttlMs",
+  "maxEntryBytes",
+  "maxEntries",
+  "timeoutMs",
+  "onError",
+  "now",
+] satisfies (keyof KeyvCacheOptions)[])
+
 const DEFAULT_TTL_MS = 86_400_000
 const DEFAULT_MAX_ENTRY_BYTES = 262_144
 const DEFAULT_MAX_ENTRIES = 10_000
@@ -62,6 +71,10 @@ export function keyvCache(keyv: KeyvStore, options: KeyvCacheOptions = {}): Base
   for (const method of ["get", "set", "delete"] as const) {
     if (typeof (keyv as Partial<KeyvStore> | undefined)?.[method] === "function") continue
     throw new ConfigError("keyv", `it has no ${method}()`, "pass a Keyv: keyvCache(new Keyv())")
+  }
+  const unknown = Object.keys(options).find((name) => !OPTIONS.has(name))
+  if (unknown !== undefined) {
+    throw new ConfigError(`keyvCache.${unknown}`, "there is no such option", `use ${[...OPTIONS].join(", ")}`)
   }
   return new KeyvCache(keyv, {
     ttlMs: positive("ttlMs", options.ttlMs ?? DEFAULT_TTL_MS),

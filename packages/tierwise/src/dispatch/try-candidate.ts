@@ -91,7 +91,9 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         return ANSWERED
       } catch (error) {
         if (finished) throw error
-        const failure = classifyFailure(error, tried.fired())
+        const kind = classifyFailure(error, tried.fired())
+        // What is thrown before anything is sent, and by nobody's provider, would be thrown by every candidate.
+        const failure = kind === "unknown" && !tried.wasSent() ? "defect" : kind
         const billed = fail(failure, error)
         // Past the commit point the reader has seen words of this candidate: nobody else may continue them unmarked.
         if (openedAt !== undefined && !heldBack) throw error

@@ -26,13 +26,16 @@ export interface ChainParts<Input, Output> {
 export function readFields<Input, Output>(
   fields: FallbackChainFields<Input, Output>,
 ): ChainParts<Input, Output> {
-  const links = linksFrom(fields.links)
+  const links = linksFrom((fields as Partial<typeof fields> | undefined)?.links as typeof fields.links)
   return { links, settings: settingsFrom(fields, links.length) }
 }
 
 function linksFrom<Input, Output>(
   given: readonly FallbackLink<Input, Output>[],
 ): readonly Link<Input, Output>[] {
+  if ((given as unknown) === undefined || typeof given.map !== "function") {
+    throw new ConfigError("links", "it is not a list", "give { links: [{ tier, runnable }, …] }")
+  }
   if (given.length === 0) throw new ConfigError("links", "the chain is empty", "give at least one link")
   const links = given.map(({ id, tier, runnable }, index) => {
     if (typeof (runnable as Partial<typeof runnable> | undefined)?.invoke !== "function") {

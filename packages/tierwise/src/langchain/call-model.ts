@@ -40,6 +40,8 @@ export interface ModelCall {
   /** Told when a handler has shown words of an answer that is not streamed to us. */
   readonly shown?: Promise<void> | undefined
   readonly signal: AbortSignal | undefined
+  /** The cap of this call, for a model that takes it as an option; others were given it before. */
+  readonly maxOutputTokens?: number | undefined
 }
 
 /**
@@ -50,12 +52,12 @@ export interface ModelCall {
  */
 export function callModel(call: ModelCall): AsyncIterable<Piece> {
   const { model, deploymentId, request, invocation, streamed, shown, signal } = call
+  const { maxOutputTokens } = call
   const messages = historyFor([...request.messages], { model, deploymentId })
   const given = {
     ...invocation.callOptions,
     ...invocation.config,
-    // A router among the deployments retries for itself, and holds its own money for the same payer.
-    ...(routes(model) ? request.scopes && { scopes: request.scopes } : { maxRetries: 0 }),
+    ...(routes(model) ? { scopes: request.scopes ?? {}, maxOutputTokens } : { maxRetries: 0 }),
     ...(signal && { signal }),
   }
   const { bound, options } = withTools(model, request.tools, given)
@@ -79,6 +81,7 @@ export function callModel(call: ModelCall): AsyncIterable<Piece> {
   return onePiece(given, wantsSchema ? () => parsedOrNot(ask) : ask, shown)
 }
 
+/** A router among the deployments retries for itself, holds its own money for the same payer, and sets its own caps. */
 function routes(model: BaseChatModel): boolean {
   const { _llmType: type } = model as { _llmType?: () => string }
   return type !== undefined && type.call(model) === "tierwise"

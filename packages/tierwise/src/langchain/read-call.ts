@@ -71,7 +71,8 @@ export function readCall(
     if (!HINTS.has(name)) callOptions[name] = said
     else if (said !== undefined) hints[name] = said
   }
-  for (const [name, configured] of Object.entries((configurable?.["tierwise"] ?? {}) as Options)) {
+  const configuredHints = checkedHints(configurable?.["tierwise"])
+  for (const [name, configured] of Object.entries(configuredHints)) {
     if (!HINTS.has(name) || configured === undefined) continue
     if (TABLES.includes(name)) joinTable(hints, name, configured, hints[name])
     hints[name] ??= configured
@@ -80,15 +81,36 @@ export function readCall(
   const request: RouteRequest = {
     ...hints,
     messages,
-    ...(Array.isArray(tools) && { tools }),
+    ...(tools !== undefined && { tools: checkedTools(tools) }),
     ...(responseFormat && { responseFormat }),
   }
   return {
     request,
     callOptions,
-    gate: checkedGate(gate ?? (configurable?.["tierwise"] as Options | undefined)?.["gate"]),
+    gate: checkedGate(gate ?? configuredHints["gate"]),
     maxRetries: checkedRetries(maxRetries),
   }
+}
+
+/** Nothing but hints lives under `configurable.tierwise`: what else is there is misspelt. */
+function checkedHints(hints: unknown): Options {
+  if (hints === undefined) return {}
+  if (!isTable(hints)) {
+    throw new InvalidRequestError(
+      "configurable.tierwise",
+      "it is not an object",
+      'give hints, e.g. { tier: "heavy" }',
+    )
+  }
+  const unknown = Object.keys(hints).find((name) => !HINTS.has(name) && name !== "gate")
+  if (unknown === undefined) return hints
+  const path = `configurable.tierwise.${unknown}`
+  throw new InvalidRequestError(path, "there is no such hint", `use one of ${[...HINTS, "gate"].join(", ")}`)
+}
+
+function checkedTools(tools: unknown): readonly unknown[] {
+  if (Array.isArray(tools)) return tools
+  throw new InvalidRequestError("tools", "it is not a list", "give a list of tools")
 }
 
 function checkedGate(gate: unknown): Gate | undefined {

@@ -116,7 +116,9 @@ interface FirstTry {
 const defaultState: RouterState = z.object({ taskType: z.string().optional() })
 const defaultContext: RouterContext = z.object({ tierwise: z.custom<RouteHints>(isObject).optional() })
 
-function routerFrom(options: { readonly router: RouterChatModel } | ChoiceOptions): RouterChatModel {
+function routerFrom(
+  options: Partial<{ readonly router: RouterChatModel }> | ChoiceOptions = {},
+): RouterChatModel {
   if ("choices" in options) return routerOfChoices(options)
   if (options.router instanceof RouterChatModel) return options.router
   throw new ConfigError(

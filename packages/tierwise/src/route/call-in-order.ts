@@ -107,6 +107,7 @@ export function callInOrder(
         streamed,
         shown,
         signal: callSignal,
+        maxOutputTokens: candidate.maxOutputTokens,
       })
     },
     onStart: (callee) =>

@@ -18,10 +18,15 @@ const method = (object: string, ...names: readonly string[]) =>
     },
   )
 
+function isCache(value: unknown): boolean {
+  const { lookup, update } = (value ?? {}) as { lookup?: unknown; update?: unknown }
+  return typeof lookup === "function" && typeof update === "function"
+}
+
 const chatModel = z.custom(isChatModel, {
   error: "it is not a chat model",
   params: {
-    fix: "give a chat model such as new ChatOpenAI({ model }), without withConfig or bindTools around it",
+    fix: "give a chat model such as new ChatOpenAI({ model }), without withConfig, bindTools, withRetry or withFallbacks around it",
   },
 })
 
@@ -30,7 +35,7 @@ const deployment = z.strictObject({
   tier: z.string().min(1),
   model: chatModel,
   // Its figures are checked where they are turned into rates.
-  price: z.unknown(),
+  price: z.unknown().optional(),
   profile: z
     .looseObject({ maxInputTokens: positiveInteger.optional(), maxOutputTokens: positiveInteger.optional() })
     .optional(),
@@ -65,7 +70,12 @@ const options = z.strictObject({
   maxOutputTokens: positiveInteger.optional(),
   validator: method("a response validator", "validate").optional(),
   gate: z.enum(["off", "full"]).optional(),
-  cache: z.union([z.boolean(), method("a LangChain cache", "lookup", "update")]).optional(),
+  cache: z
+    .custom((value) => typeof value === "boolean" || isCache(value), {
+      error: "it is not a LangChain cache (no lookup, update)",
+      params: { fix: "give one, e.g. keyvCache(new Keyv()), or true" },
+    })
+    .optional(),
   cacheRules: z
     .strictObject({
       tools: z.boolean().optional(),
@@ -106,6 +116,7 @@ function pathOf(issue: Issue): string {
 }
 
 function problemOf(issue: Issue): string {
+  if (issue.code === "invalid_type" && issue.message.endsWith("received undefined")) return "it is missing"
   return issue.code === "unrecognized_keys" ? "there is no such option" : issue.message
 }
 

@@ -215,7 +215,10 @@ function cacheFrom(
   identity: string,
   deployments: readonly Deployment[],
 ): ResponseCache | undefined {
-  if (cache === undefined || cache === false) return undefined
+  if (cache === undefined || cache === false) {
+    if (rules === undefined) return undefined
+    throw new ConfigError("cacheRules", "there is no cache for them", "give a cache, or leave them out")
+  }
   const sampled = deployments.findIndex(({ model }) => temperatureOf(model) > 0)
   if (sampled !== -1 && rules?.nonDeterministic !== true) {
     throw new ConfigError(

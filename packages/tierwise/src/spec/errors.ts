@@ -111,7 +111,7 @@ export class BudgetExceededError extends TierwiseError {
 
   constructor(refusal: Refusal, quote: Amount) {
     const { scope, window, unit, limit, remaining, resetsAt } = refusal
-    const said = (amount: number) => (unit === "tokens" ? `${amount} tokens` : `${amount / 1e9} USD`)
+    const said = (amount: number) => (unit === "tokens" ? `${amount} tokens` : `${dollars(amount)} USD`)
     const reset =
       resetsAt === undefined ? "it never resets" : `it resets at ${new Date(resetsAt).toISOString()}`
     const wanted = said(unit === "tokens" ? quote.tokens : quote.money)
@@ -138,4 +138,9 @@ export class CandidatesExhaustedError extends TierwiseError {
     super(`No candidate answered: ${story}.`, { cause })
     this.attempts = attempts
   }
+}
+
+/** NanoUsd in plain decimals. */
+function dollars(amount: number): string {
+  return (amount / 1e9).toFixed(9).replace(/\.?0+$/, "")
 }
