@@ -56,7 +56,7 @@ describe("bad input is refused by a typed error, before any call and any money",
 
   it("a way to ask for a schema that the package does not know is thrown as the package throws it", async () => {
     await using world = await openWorld({ budget })
-    const asked = world.router.withStructuredOutput({ type: "object" }, { method: "tools" as never })
+    const asked = world.router.withStructuredOutput({ type: "object" }, { method: "tools" })
     await expect(asked.invoke("Hello")).rejects.toThrow(/Invalid method/)
     expect(world.records[0]?.attempts).toHaveLength(1)
     expect(await budget.status({})).toMatchObject([{ spent: 0, held: 0 }])
