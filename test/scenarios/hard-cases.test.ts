@@ -7,8 +7,8 @@ import { ChatGenerationChunk, type ChatResult } from "@langchain/core/outputs"
 import { FakeStreamingChatModel } from "@langchain/core/utils/testing"
 import { END, MessagesAnnotation, START, StateGraph } from "@langchain/langgraph"
 import { ChatOpenAI } from "@langchain/openai"
-import { lowConfidence, memoryBudget, RouterChatModel } from "tierwise"
-import { describe, expect, it } from "vitest"
+import { FallbackChain, lowConfidence, memoryBudget, RouterChatModel } from "tierwise"
+import { describe, expect, it, vi } from "vitest"
 import { z } from "zod"
 import { answers, openOddWorld, streams, type Way } from "./scripted-server.ts"
 import { deploymentOf, openWorld, RunCounter, replyMetadata, usageOf } from "./world.ts"
@@ -113,6 +113,64 @@ describe("equal calls beside a stream", () => {
     const router = world.router({ cache: new InMemoryCache() })
     await Promise.allSettled(Array.from({ length: 6 }, () => router.invoke("Hello")))
     expect(most).toBe(5)
+  })
+})
+
+describe("an answer that was streamed", () => {
+  it.for(["off", "full"] as const)("is found while it is still being stored (gate %s)", async (gate) => {
+    class Slow extends InMemoryCache {
+      override async update(...args: Parameters<InMemoryCache["update"]>): Promise<void> {
+        await new Promise((resolve) => setTimeout(resolve, 100))
+        return super.update(...args)
+      }
+    }
+    await using world = await openWorld({ cache: new Slow(), gate })
+    for await (const _ of await world.router.stream("Hello"));
+    expect(replyMetadata(await world.router.invoke("Hello")).cached).toBe(true)
+    expect(world.bodies()).toHaveLength(1)
+  })
+})
+
+describe("a package that will not even ask", () => {
+  it("leaves the call to the next candidate", async () => {
+    await using world = await openOddWorld(answers("Hello!"))
+    class Choosy extends ChatOpenAI {
+      override bindTools(): never {
+        throw new Error("unknown tool type")
+      }
+    }
+    const { baseUrl: baseURL } = world
+    const price = { inputPerMTok: 0.1, outputPerMTok: 0.1 }
+    const profile = { maxInputTokens: 8_000, toolCalling: true }
+    const choosy = new Choosy({ model: "choosy", apiKey: "none", configuration: { baseURL } })
+    const plain = new ChatOpenAI({ model: "plain", apiKey: "none", configuration: { baseURL } })
+    const router = new RouterChatModel({
+      tiers: ["one"],
+      deployments: [
+        { tier: "one", model: choosy, price, profile },
+        { tier: "one", model: plain, price: { inputPerMTok: 1, outputPerMTok: 1 }, profile },
+      ],
+    })
+    const tools = [
+      { type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } },
+    ]
+    expect((await router.bindTools(tools).invoke("Hello")).text).toBe("Hello!")
+    expect(world.bodies).toMatchObject([{ model: "plain" }])
+  })
+})
+
+describe("a chain's stream", () => {
+  it("ends the moment its reader leaves", async () => {
+    const { promise: closed, resolve } = Promise.withResolvers<void>()
+    await using world = await openOddWorld((response) => {
+      response.on("close", resolve)
+      streams(["One."], "silent")(response, undefined as never)
+    })
+    const { baseUrl: baseURL } = world
+    const runnable = new ChatOpenAI({ model: "m", apiKey: "none", configuration: { baseURL } })
+    const chain = new FallbackChain({ links: [{ tier: "light", runnable }] })
+    for await (const { text } of await chain.stream("Hello")) if (text !== "") break
+    await expect(closed).resolves.toBeUndefined()
   })
 })
 
@@ -238,6 +296,28 @@ describe("a provider that leaves out the role", () => {
 })
 
 describe("a router among the deployments of another", () => {
+  it("hides and shows without a warning, gate behind gate", async () => {
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => {})
+    await using inner = await openWorld({ gate: "full", validator: lowConfidence() })
+    const profile = { maxInputTokens: 8_000 }
+    const outer = new RouterChatModel({
+      tiers: ["one", "two"],
+      deployments: ["one", "two"].map((tier) => ({
+        id: tier,
+        tier,
+        model: inner.router,
+        price: "free" as const,
+        profile,
+      })),
+      gate: "full",
+    })
+    const reader = new Reading()
+    for await (const _ of await outer.stream("Hello", { callbacks: [reader] }));
+    expect(reader.heard.at(-1)).toMatch(/^end:./)
+    expect(warned).not.toHaveBeenCalled()
+    warned.mockRestore()
+  })
+
   it("keeps its story to itself, retries, and holds money for the same payer", async () => {
     const budget = memoryBudget({ limits: [{ scope: "tenant", window: "day", usd: 1 }] })
     await using inner = await openWorld({ budget, maxFallbackAttempts: 0 })

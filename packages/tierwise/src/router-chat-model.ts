@@ -14,7 +14,7 @@ import type { ModelProfile } from "@langchain/core/language_models/profile"
 import type { AIMessage, AIMessageChunk, BaseMessage, MessageContent } from "@langchain/core/messages"
 import { OutputParserException } from "@langchain/core/output_parsers"
 import { ChatGenerationChunk, type ChatResult, type LLMResult } from "@langchain/core/outputs"
-import { ensureConfig, type Runnable, type RunnableConfig, RunnableLambda } from "@langchain/core/runnables"
+import { type Runnable, type RunnableConfig, RunnableLambda } from "@langchain/core/runnables"
 import { convertToOpenAITool } from "@langchain/core/utils/function_calling"
 import type { SerializableSchema } from "@langchain/core/utils/standard_schema"
 import type { IterableReadableStream } from "@langchain/core/utils/stream"
@@ -27,7 +27,7 @@ import { type ChainRun, startChainRun } from "./langchain/chain-run.ts"
 import { HINTS, mergeOptions, readCall } from "./langchain/read-call.ts"
 import { metadataChunk, withReplyMetadata } from "./langchain/reply.ts"
 import { sharedProfile } from "./langchain/shared-profile.ts"
-import { streamFrom } from "./langchain/stream-from.ts"
+import { leavableStream } from "./langchain/stream-from.ts"
 import { resolveOptions } from "./route/resolve-options.ts"
 import type { Routed } from "./route/routed.ts"
 import { DATA_OPTIONS, type RouterOptions } from "./route/router-options.ts"
@@ -245,13 +245,8 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     input: BaseLanguageModelInput,
     options?: Partial<RouterCallOptions>,
   ): Promise<IterableReadableStream<AIMessageChunk>> {
-    const { signal, ...config } = ensureConfig<Partial<RouterCallOptions>>(options)
-    // A reader who leaves ends the call there and then, not when its next chunk has come.
-    const leaving = new AbortController()
-    const either = signal === undefined ? leaving.signal : AbortSignal.any([signal, leaving.signal])
-    // LangChain enters the caller's context anew for every chunk; a routed call carries it along, and chunks come faster.
-    return streamFrom(this._streamIterator(input, { ...config, signal: either }), config, () =>
-      leaving.abort(new Error("the reader stopped reading")),
+    return leavableStream<AIMessageChunk, RouterCallOptions>(options, (given) =>
+      this._streamIterator(input, given),
     )
   }
 

@@ -100,10 +100,11 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
 
   function takeOff(key: CacheKey): Flight & { land(fields: MessageFields | undefined): void } {
     const { promise, resolve } = Promise.withResolvers<MessageFields | undefined>()
+    let inMap = promise
     flights.set(key.id, promise)
     let isOpen = true
     const leave = () => {
-      if (flights.get(key.id) === promise) flights.delete(key.id)
+      if (flights.get(key.id) === inMap) flights.delete(key.id)
     }
     const land = (fields: MessageFields | undefined) => {
       leave()
@@ -115,14 +116,21 @@ export function responseCache(options: ResponseCacheOptions): ResponseCache {
     }
     return {
       land,
-      release: () => land(undefined),
+      release: () => {
+        // An answer that was kept is there for everybody.
+        if (isOpen) land(undefined)
+      },
       abandon: once(() => land(undefined)),
       keep: (message) =>
         once(() => {
           const fields = copyOf(message)
           if (fields === undefined) return land(undefined)
           resolve(fields)
-          // Whoever comes while it is being stored would not find it there yet.
+          // Whoever comes while it is being stored would not find it there yet; those who waited may be gone already.
+          if (!flights.has(key.id)) {
+            inMap = Promise.resolve(fields)
+            flights.set(key.id, inMap)
+          }
           void store(key, fields).finally(leave)
         })(),
     }

@@ -25,6 +25,8 @@ export async function* dispatch<C extends DispatchCandidate, P>(
   }
   let called = 0
   let lastError: unknown
+  /** The first refusal of a package, as long as none has sent anything: then it is the call that cannot be. */
+  let unaskable: { readonly error: unknown } | undefined
   let cheapestRefusal: { refusal: Refusal; quote: Amount } | undefined
 
   for (const [index, candidate] of candidates.entries()) {
@@ -42,11 +44,13 @@ export async function* dispatch<C extends DispatchCandidate, P>(
     const ended = yield* tryCandidate(options, candidate, held.hold, isLast, report)
     if (ended === ANSWERED) return
     lastError = ended.error
+    unaskable = ended.wasSent ? undefined : (unaskable ?? (called === 1 ? ended : undefined))
     if (!FAILURE_HANDLING[ended.failure].fallback) throw lastError
   }
   if (called === 0 && cheapestRefusal !== undefined) {
     throw new BudgetExceededError(cheapestRefusal.refusal, cheapestRefusal.quote)
   }
+  if (unaskable !== undefined) throw unaskable.error
   throw new CandidatesExhaustedError(attempts, lastError)
 }
 

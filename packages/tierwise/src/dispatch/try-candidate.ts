@@ -13,7 +13,14 @@ export const MAX_RETRY_PAUSE_MS = 5_000
 
 export const ANSWERED = "answered"
 
-export type Ended = typeof ANSWERED | { readonly failure: FailureKind; readonly error: unknown }
+export type Ended =
+  | typeof ANSWERED
+  | {
+      readonly failure: FailureKind
+      readonly error: unknown
+      /** False: the candidate's package would not even ask. */
+      readonly wasSent: boolean
+    }
 
 /** All tries at one candidate, under one hold. */
 export async function* tryCandidate<C extends DispatchCandidate, P>(
@@ -91,15 +98,13 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         return ANSWERED
       } catch (error) {
         if (finished) throw error
-        const kind = classifyFailure(error, tried.fired())
-        // What is thrown before anything is sent, and by nobody's provider, would be thrown by every candidate.
-        const failure = kind === "unknown" && !tried.wasSent() ? "defect" : kind
+        const failure = classifyFailure(error, tried.fired())
         const billed = fail(failure, error)
         // Past the commit point the reader has seen words of this candidate: nobody else may continue them unmarked.
         if (openedAt !== undefined && !heldBack) throw error
         // A try that may have been billed has used up its hold: another one needs another hold.
         const wait = billed ? undefined : retryPause(failure, error, retry, isLast, settings)
-        if (wait === undefined) return { failure, error }
+        if (wait === undefined) return { failure, error, wasSent: tried.wasSent() }
         await settings.pause(wait, signal)
       } finally {
         rest?.close()

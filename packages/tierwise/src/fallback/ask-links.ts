@@ -131,7 +131,8 @@ function inOrder<Input, Output>(
 }
 
 /** A conversation in a form that the link's model takes, whoever wrote the replies in it. */
-function inputFor<Input, Output>({ model }: Link<Input, Output>, input: Input): Input {
+function inputFor<Input, Output>(link: Link<Input, Output>, input: Input): Input {
+  const model = link.model ?? link.under
   if (model === undefined || typeof input === "string") return input
   const given = input as Exclude<BaseLanguageModelInput, string>
   const messages = Array.isArray(given) ? given.map(coerceMessageLikeToMessage) : given.toChatMessages()

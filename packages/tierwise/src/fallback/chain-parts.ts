@@ -12,6 +12,8 @@ export interface Link<Input, Output> extends DispatchCandidate {
   readonly runnable: Runnable<Input, Output>
   /** The chat model it is, or that it binds options to. */
   readonly model: BaseChatModel | undefined
+  /** The chat model that answers under a schema, where the link itself is none any more. */
+  readonly under?: BaseChatModel | undefined
   /** True if a provider's package answers: its odd errors are the provider's, and its own retries are switched off. */
   readonly isProvider: boolean
 }

@@ -18,9 +18,11 @@ import {
 } from "@langchain/core/messages"
 import { ChatGenerationChunk, type ChatResult, type LLMResult } from "@langchain/core/outputs"
 import type { Runnable } from "@langchain/core/runnables"
+import type { IterableReadableStream } from "@langchain/core/utils/stream"
 import { readFeatures } from "../features/read-features.ts"
 import { mergeOptions } from "../langchain/read-call.ts"
 import { sharedProfile } from "../langchain/shared-profile.ts"
+import { leavableStream } from "../langchain/stream-from.ts"
 import { ConfigError } from "../spec/errors.ts"
 import { estimateTokens } from "../tokens/estimate-tokens.ts"
 import { askLinks, type Call, type CallOptions, streamLinks } from "./ask-links.ts"
@@ -113,6 +115,16 @@ export class FallbackChatModel extends BaseChatModel<FallbackChatOptions> {
     return { ...answer, output: ownMessage(answer.output) }
   }
 
+  /** Ends the call when its reader leaves. */
+  override async stream(
+    input: BaseLanguageModelInput,
+    options?: Partial<FallbackChatOptions>,
+  ): Promise<IterableReadableStream<AIMessageChunk>> {
+    return leavableStream<AIMessageChunk, FallbackChatOptions>(options, (given) =>
+      this._streamIterator(input, given),
+    )
+  }
+
   override async *_streamIterator(
     input: BaseLanguageModelInput,
     options?: Partial<FallbackChatOptions>,
@@ -171,6 +183,7 @@ export class FallbackChatModel extends BaseChatModel<FallbackChatOptions> {
     const links = this.parts.links.map((link) => ({
       ...link,
       model: undefined,
+      under: link.model,
       runnable: withSchema(link.runnable, schema, config, tools, kwargs) as Structured,
     }))
     const { providerOptions, ...options } = bound

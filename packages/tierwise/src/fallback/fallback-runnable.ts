@@ -2,6 +2,7 @@ import { Runnable } from "@langchain/core/runnables"
 import type { StreamEvent } from "@langchain/core/tracers/log_stream"
 import type { IterableReadableStream } from "@langchain/core/utils/stream"
 import { mergeOptions } from "../langchain/read-call.ts"
+import { leavableStream } from "../langchain/stream-from.ts"
 import { ConfigError } from "../spec/errors.ts"
 import { askLinks, type Call, streamLinks } from "./ask-links.ts"
 import { type ChainParts, linkPath } from "./chain-parts.ts"
@@ -33,6 +34,14 @@ export class FallbackRunnable<Input, Output> extends Runnable<Input, Output, Fal
   /** Like `invoke`, and says which tier answered and what was tried. */
   async answer(input: Input, options?: Partial<FallbackOptions>): Promise<FallbackAnswer<Output>> {
     return askLinks(this.read(input, options))
+  }
+
+  /** Ends the call when its reader leaves. */
+  override async stream(
+    input: Input,
+    options?: Partial<FallbackOptions>,
+  ): Promise<IterableReadableStream<Output>> {
+    return leavableStream<Output, FallbackOptions>(options, (given) => this._streamIterator(input, given))
   }
 
   override async *_streamIterator(input: Input, options?: Partial<FallbackOptions>): AsyncGenerator<Output> {

@@ -129,7 +129,7 @@ class Tape extends BaseCallbackHandler {
     copyFlags(standsInFor, this)
     for (const event of EVENTS) {
       const record = (...args: unknown[]) => void this.recorded.push({ event, args })
-      Object.defineProperty(this, event, { value: record })
+      replace(this, event, record)
     }
   }
 
@@ -158,17 +158,22 @@ class Watch extends BaseCallbackHandler {
       const message = fields?.chunk?.message
       if (token !== "" || (message !== undefined && hasContent({ message }))) onShown()
     }
-    Object.defineProperty(this, "handleLLMNewToken", { value: onToken })
+    replace(this, "handleLLMNewToken", onToken)
     const onEvent = ({ event }: { readonly event?: string }) => {
       if (event === "content-block-delta") onShown()
     }
-    Object.defineProperty(this, "handleChatModelStreamEvent", { value: onEvent })
+    replace(this, "handleChatModelStreamEvent", onEvent)
   }
+}
+
+/** As if it had been assigned: a view of a view of it must be allowed to differ. */
+function replace(of: BaseCallbackHandler, name: string, value: unknown): void {
+  Object.defineProperty(of, name, { value, writable: true, configurable: true, enumerable: true })
 }
 
 function copyFlags(from: readonly BaseCallbackHandler[], to: BaseCallbackHandler): void {
   for (const flag of STREAMING_FLAGS) {
-    if (from.some((handler) => has(handler, flag))) Object.defineProperty(to, flag, { value: true })
+    if (from.some((handler) => has(handler, flag))) replace(to, flag, true)
   }
 }
 

@@ -94,7 +94,7 @@ describe("agentAccounts", () => {
     for (const money of [5_000, 2_000, 9_000, 10]) {
       await accounts.store.reserve({ id: `${money}`, scopes: SCOPES, amount: amount(money) })
     }
-    expect(watch).toMatchObject({ granted: 1, refused: { quote: { money: 2_000 } } })
+    expect(watch).toMatchObject({ refused: { quote: { money: 2_000 } } })
   })
 
   it("forgets a run that is over, and not its thread", async () => {

@@ -36,7 +36,8 @@ export interface Balance {
 
 /** What became of the holds of one model call. */
 export interface Watch {
-  granted: number
+  /** Records of the calls that were answered under a hold of ours. */
+  readonly answered: Set<string>
   /** The cheapest hold that was refused. */
   refused: { readonly refusal: Refusal; readonly quote: Amount } | undefined
 }
@@ -47,6 +48,8 @@ export interface AgentAccounts {
   readonly store: BudgetStore
   /** Watches the holds of a run's next call. */
   watch(run: string): Watch
+  /** A call of the run was answered, and its hold settled. */
+  answered(run: string, recordId: string): void
   balanceOf(scope: AgentScope, id: string): Balance
   /** Takes over what a checkpoint knows, where this process knows less. */
   restore(scope: AgentScope, id: string, balance: Balance | undefined): void
@@ -161,7 +164,6 @@ export function agentAccounts(limits: AgentLimits): AgentAccounts {
       for (const account of affected) {
         for (const unit of UNITS) account.held[unit] += share(amount, unit)
       }
-      if (watch !== undefined) watch.granted++
       const reservation = { id, amount, expiresAt: Number.MAX_SAFE_INTEGER }
       holds.set(id, { reservation, accounts: affected })
       return { granted: true, reservation }
@@ -175,9 +177,12 @@ export function agentAccounts(limits: AgentLimits): AgentAccounts {
   return {
     store,
     watch(run) {
-      const watch: Watch = { granted: 0, refused: undefined }
+      const watch: Watch = { answered: new Set(), refused: undefined }
       watches.set(run, watch)
       return watch
+    },
+    answered(run, recordId) {
+      watches.get(run)?.answered.add(recordId)
     },
     balanceOf(scope, id) {
       const { spent, raises } = accountOf(scope, id)

@@ -9,7 +9,13 @@ import type { BudgetStore } from "../spec/budget.ts"
 import type { Price } from "../spec/catalog.ts"
 import { type BudgetExceededError, ConfigError, InvalidRequestError, TierwiseError } from "../spec/errors.ts"
 import { type Amount, usdToNano } from "../spec/money.ts"
-import { type AgentLimit, type AgentLimits, type AgentScopes, agentAccounts } from "./agent-accounts.ts"
+import {
+  type AgentAccounts,
+  type AgentLimit,
+  type AgentLimits,
+  type AgentScopes,
+  agentAccounts,
+} from "./agent-accounts.ts"
 import { type Holder, heldBy, holdIn, markHeld } from "./hold-in.ts"
 import { MeteredModel } from "./metered-model.ts"
 import {
@@ -74,7 +80,7 @@ export function budgetMiddleware(options: BudgetMiddlewareOptions): BudgetMiddle
     options.price === undefined || typeof options.price === "function"
       ? undefined
       : ratesOf(options.price, "price")
-  const holderFor = holders(options, accounts.store)
+  const holderFor = holders(options, accounts)
 
   /** Brings the accounts up to what the checkpoint knows. */
   function scopesOf(state: State, threadId: unknown): AgentScopes {
@@ -109,7 +115,7 @@ export function budgetMiddleware(options: BudgetMiddlewareOptions): BudgetMiddle
         const past = unmetered({ answer, watch, rates: otherRates, limitsMoney })
         if (past !== undefined) accounts.book(scopes, past)
         // A retry closer to the model may have made a message of the refusal: nobody has answered all the same.
-        const swallowed = past === undefined && watch.granted === 0 ? watch.refused : undefined
+        const swallowed = past === undefined && watch.answered.size === 0 ? watch.refused : undefined
         if (swallowed === undefined) return answer
         return stopMessage(swallowed.refusal, swallowed.quote, onExhausted, newId())
       } catch (error) {
@@ -152,9 +158,9 @@ export function budgetMiddleware(options: BudgetMiddlewareOptions): BudgetMiddle
 /** For each call, what makes its model hold; the models made for it are kept. */
 function holders(
   { price, maxOutputTokens }: BudgetMiddlewareOptions,
-  budget: BudgetStore,
+  accounts: AgentAccounts,
 ): (scopes: AgentScopes) => Holder {
-  const hold = holdIn(budget)
+  const hold = holdIn(accounts.store, (run, recordId) => accounts.answered(run, recordId))
   const metered = new WeakMap<BaseChatModel, MeteredModel>()
 
   function meteredModel(model: BaseChatModel): MeteredModel | undefined {

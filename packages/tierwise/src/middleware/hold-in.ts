@@ -34,17 +34,20 @@ export interface SpendingEstimator extends Estimator {
   heldIn(budget: BudgetStore): Estimator
 }
 
+/** Told of each answer that was held for. */
+export type OnAnswered = (run: string, recordId: string) => void
+
 /** Makes routers hold each attempt's money in `budget` too, beside the budget they have. */
 export type HoldIn = (router: RouterChatModel, scopes: Scopes) => RouterChatModel
 
 /** A maker that keeps what it has made: a run's calls share one hall per router. */
-export function holdIn(budget: BudgetStore): HoldIn {
+export function holdIn(budget: BudgetStore, onAnswered: OnAnswered = () => {}): HoldIn {
   const known = new WeakMap<RouterParts, Rooms>()
   return (router, scopes) => {
     const { parts } = roomsOf(router)
     let rooms = known.get(parts)
     if (rooms === undefined) {
-      const held = partsWith(parts, budget)
+      const held = partsWith(parts, budget, onAnswered)
       rooms = { parts: held, hall: createHall(held) }
       known.set(parts, rooms)
     }
@@ -52,11 +55,20 @@ export function holdIn(budget: BudgetStore): HoldIn {
   }
 }
 
-function partsWith(parts: RouterParts, budget: BudgetStore): RouterParts {
+function partsWith(parts: RouterParts, budget: BudgetStore, onAnswered: OnAnswered): RouterParts {
   const { estimator } = parts
   return {
     ...parts,
     budget: parts.budget === undefined ? budget : bothBudgets(budget, parts.budget),
+    observers: [
+      ...parts.observers,
+      {
+        on(event) {
+          if (event.type !== "request-ended" || event.record.answeredBy === undefined) return
+          onAnswered(event.record.scopes["run"] ?? "", event.id)
+        },
+      },
+    ],
     estimator: spends(estimator) ? estimator.heldIn(budget) : estimator,
   }
 }

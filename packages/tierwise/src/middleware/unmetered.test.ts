@@ -9,14 +9,28 @@ const usage_metadata = { input_tokens: 10, output_tokens: 5, total_tokens: 15 }
 const message = (fields: object) =>
   new AIMessage({ content: "Hi", usage_metadata, ...fields } as AIMessageFields)
 const plain = message({})
-const routed = message({ response_metadata: { tierwise: { costUsd: 0.000_002 } } })
+const routed = message({ response_metadata: { tierwise: { id: "r-1", costUsd: 0.000_002 } } })
 const rates = ratesOf({ inputPerMTok: 1, outputPerMTok: 2 }, "price")
-const held = { watch: { granted: 1, refused: undefined }, rates: undefined, limitsMoney: true }
-const past = { ...held, watch: { granted: 0, refused: undefined } }
+const held = {
+  watch: { answered: new Set(["r-1"]), refused: undefined },
+  rates: undefined,
+  limitsMoney: true,
+}
+const past = { ...held, watch: { answered: new Set<string>(), refused: undefined } }
 
 describe("unmetered", () => {
   it("finds nothing past a routed answer that was held for", () => {
     expect(unmetered({ answer: routed, ...held })).toBeUndefined()
+  })
+
+  it("finds nothing past an answer that was held for and rewritten on its way", () => {
+    expect(unmetered({ answer: plain, ...held, rates })).toBeUndefined()
+    expect(unmetered({ answer: plain, ...held })).toBeUndefined()
+  })
+
+  it("does not take the hold of another answer for this one's", () => {
+    const watch = { answered: new Set(["r-2"]), refused: undefined }
+    expect(unmetered({ answer: routed, ...held, watch })).toEqual({ money: 2_000, tokens: 15 })
   })
 
   it("takes the cost of another router's answer from its own metadata", () => {
@@ -27,7 +41,7 @@ describe("unmetered", () => {
     const cost = { money: 20_000, tokens: 15 }
     expect(unmetered({ answer: plain, ...past, rates })).toEqual(cost)
     const structured = { structuredResponse: {}, messages: [plain] }
-    expect(unmetered({ answer: structured, ...held, rates })).toEqual(cost)
+    expect(unmetered({ answer: structured, ...past, rates })).toEqual(cost)
   })
 
   it("counts tokens alone where money is not limited", () => {

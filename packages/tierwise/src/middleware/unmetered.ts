@@ -29,8 +29,10 @@ export function unmetered({ answer, watch, rates, limitsMoney }: UnmeteredOption
   const tokens = usage.inputTokens + usage.outputTokens
   const metadata = message.response_metadata["tierwise"] as ReplyMetadata | undefined
   if (metadata !== undefined) {
-    return watch.granted > 0 ? undefined : { money: usdToNano(metadata.costUsd), tokens }
+    return watch.answered.has(metadata.id) ? undefined : { money: usdToNano(metadata.costUsd), tokens }
   }
+  // Another middleware has rewritten what a held model answered.
+  if (watch.answered.size > 0) return undefined
   if (rates !== undefined) return { money: costOf(usage, rates), tokens }
   if (!limitsMoney) return { money: ZERO_USD, tokens }
   throw new ConfigError(

@@ -83,9 +83,15 @@ async function keep(
   if (reply.rejected !== undefined || answer.parseError !== undefined) return flight.abandon()
   const message = withReplyMetadata(answer.message, recalledMetadata(reply))
   const again = await parseAgain(message, structured, responseFormat?.name)
-  const isSame = again !== undefined && canonicalJson(again.parsed) === canonicalJson(answer.parsed)
+  const isSame = again !== undefined && areAlike(again.parsed, answer.parsed)
   if (isSame) flight.keep(message)
   else flight.abandon()
+}
+
+/** What JSON cannot tell apart, such as dates, is like nothing else. */
+function areAlike(a: unknown, b: unknown): boolean {
+  const [one, other] = [canonicalJson(a), canonicalJson(b)]
+  return one === undefined ? a === b : one === other
 }
 
 /** The recalled answer as an LLM run of its own, for whoever listens. */
