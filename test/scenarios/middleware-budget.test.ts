@@ -1,9 +1,15 @@
-import type { BaseMessage } from "@langchain/core/messages"
+import {
+  AIMessage,
+  type AIMessageFields,
+  type BaseMessage,
+  type UsageMetadata,
+} from "@langchain/core/messages"
 import { tool } from "@langchain/core/tools"
 import { Command, MemorySaver } from "@langchain/langgraph"
 import {
   type AnyAgentMiddleware,
   createAgent,
+  createMiddleware,
   initChatModel,
   modelFallbackMiddleware,
   modelRetryMiddleware,
@@ -28,7 +34,7 @@ import {
 } from "tierwise/middleware"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
-import { chatModel, openWorld, replyMetadata, type World } from "./world.ts"
+import { chatModel, openWorld, replyMetadata, usageOf, type World } from "./world.ts"
 
 const WEATHER = { messages: [{ role: "user" as const, content: "What is the weather in Rome?" }] }
 const HELLO = { messages: [{ role: "user" as const, content: "Hello" }] }
@@ -458,6 +464,33 @@ describe("a model that gets past the budget", () => {
   it("is booked when it has answered", async () => {
     const { world, limits, agent } = await failing(PRICE)
     await using _ = world
+    await agent.invoke(HELLO, inThread("t"))
+    expect(await spentBy(limits, "t")).toMatchObject({ spent: billed(world), held: 0 })
+  })
+
+  it("is booked also where it is a router, and the held one has failed after its money was held", async () => {
+    await using broken = await openWorld({ maxRetries: 0, maxFallbackAttempts: 0 })
+    await using world = await openWorld()
+    broken.simulator.script([{ status: 500, times: 9 }])
+    const limits = budgetMiddleware({ perThread: { usd: 1 } })
+    const middleware = [limits, modelFallbackMiddleware(world.router)]
+    const agent = createAgent({ model: broken.router, tools: [], middleware })
+    await agent.invoke(HELLO, inThread("t"))
+    expect(billed(world)).toBeGreaterThan(0)
+    expect(await spentBy(limits, "t")).toMatchObject({ spent: billed(world), held: 0 })
+  })
+
+  it("is not booked twice where its answer is rewritten on the way", async () => {
+    await using world = await openWorld()
+    const limits = budgetMiddleware({ perThread: { usd: 1 }, price: PRICE })
+    const redact = createMiddleware({
+      name: "Redact",
+      wrapModelCall: async (request, handler) => {
+        const usage_metadata = usageOf(await handler(request))
+        return new AIMessage({ content: "***", ...(usage_metadata && { usage_metadata }) } as AIMessageFields)
+      },
+    })
+    const agent = createAgent({ model: world.router, tools: [], middleware: [limits, redact] })
     await agent.invoke(HELLO, inThread("t"))
     expect(await spentBy(limits, "t")).toMatchObject({ spent: billed(world), held: 0 })
   })
