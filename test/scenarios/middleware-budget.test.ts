@@ -1,9 +1,4 @@
-import {
-  AIMessage,
-  type AIMessageFields,
-  type BaseMessage,
-  type UsageMetadata,
-} from "@langchain/core/messages"
+import { AIMessage, type AIMessageFields, type BaseMessage } from "@langchain/core/messages"
 import { tool } from "@langchain/core/tools"
 import { Command, MemorySaver } from "@langchain/langgraph"
 import {
