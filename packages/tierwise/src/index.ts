@@ -34,6 +34,7 @@ export {
   type FallbackOptions,
 } from "./fallback-chain.ts"
 export type { ReplyMetadata } from "./langchain/reply.ts"
+export type { StructuredSchema } from "./langchain/structured-schema.ts"
 export {
   DEFAULT_TASK_RULES,
   type TaskRule,
@@ -49,7 +50,6 @@ export {
   type RouterCallOptions,
   RouterChatModel,
   type RouterChatModelFields,
-  type StructuredSchema,
 } from "./router-chat-model.ts"
 export type {
   BudgetStatus,

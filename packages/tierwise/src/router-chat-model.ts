@@ -11,23 +11,18 @@ import {
   type LangSmithParams,
 } from "@langchain/core/language_models/chat_models"
 import type { ModelProfile } from "@langchain/core/language_models/profile"
-import type { AIMessage, AIMessageChunk, BaseMessage, MessageContent } from "@langchain/core/messages"
+import type { AIMessageChunk, BaseMessage } from "@langchain/core/messages"
 import { OutputParserException } from "@langchain/core/output_parsers"
-import { ChatGenerationChunk, type ChatResult, type LLMResult } from "@langchain/core/outputs"
 import { type Runnable, type RunnableConfig, RunnableLambda } from "@langchain/core/runnables"
 import { convertToOpenAITool } from "@langchain/core/utils/function_calling"
-import type { SerializableSchema } from "@langchain/core/utils/standard_schema"
-import type { IterableReadableStream } from "@langchain/core/utils/stream"
-import type { ZodV4Like } from "@langchain/core/utils/types"
 import { optionsKey } from "./cache/cache-key.ts"
+import { CompositeChatModel } from "./composite-chat-model.ts"
 import { type FromEnvOptions, optionsFromEnv } from "./env/options-from-env.ts"
-import { readFeatures } from "./features/read-features.ts"
 import type { Invocation, StructuredOutput } from "./langchain/call-model.ts"
 import { type ChainRun, startChainRun } from "./langchain/chain-run.ts"
 import { HINTS, mergeOptions, readCall } from "./langchain/read-call.ts"
 import { metadataChunk, withReplyMetadata } from "./langchain/reply.ts"
-import { sharedProfile } from "./langchain/shared-profile.ts"
-import { leavableStream } from "./langchain/stream-from.ts"
+import type { StructuredSchema } from "./langchain/structured-schema.ts"
 import { resolveOptions } from "./route/resolve-options.ts"
 import type { Routed } from "./route/routed.ts"
 import { DATA_OPTIONS, type RouterOptions } from "./route/router-options.ts"
@@ -37,7 +32,6 @@ import { ConfigError } from "./spec/errors.ts"
 import type { Snapshot } from "./spec/policy.ts"
 import type { Gate, RouteHints, RouteRequest } from "./spec/request.ts"
 import type { Plan } from "./spec/telemetry.ts"
-import { estimateTokens } from "./tokens/estimate-tokens.ts"
 
 /** Everything a chat model takes per call, the router's hints, and whatever the providers' packages take. */
 export interface RouterCallOptions extends BaseChatModelCallOptions, RouteHints {
@@ -65,20 +59,6 @@ export interface RouterChatModelFields extends RouterOptions {
   /** The form of a reply's content, LangChain's `v0` or `v1`. Default: the deployments' own. */
   readonly outputVersion?: "v0" | "v1" | undefined
 }
-
-/** Zod 3 as far as inference needs it: LangChain's own type of it does not fit under exactOptionalPropertyTypes. */
-interface ZodV3Schema<Output> {
-  readonly _output: Output
-  readonly _def: object
-  parse(data: unknown): Output
-}
-
-/** A zod schema of either version, any other standard schema, or JSON Schema. */
-export type StructuredSchema<Output extends Record<string, unknown>> =
-  | SerializableSchema<Output>
-  | ZodV3Schema<Output>
-  | ZodV4Like<Output, unknown>
-  | Record<string, unknown>
 
 interface Call {
   readonly request: RouteRequest
@@ -115,13 +95,12 @@ export let inRooms: (router: RouterChatModel, rooms: Rooms) => RouterChatModel
  *
  * @throws ConfigError, naming the option and the fix, for anything that cannot work.
  */
-export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
-  /** Options bound with `withConfig` and `bindTools`. */
-  protected defaultOptions: Partial<RouterCallOptions> = {}
+export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
   override lc_namespace: string[] = ["langchain", "chat_models", "tierwise"]
   private parts: RouterParts
   private hall: Hall
   private readonly own: Pick<RouterChatModelFields, "callbacks" | "tags" | "metadata" | "verbose">
+
   static override lc_name(): string {
     return "RouterChatModel"
   }
@@ -183,38 +162,11 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
   }
 
   override getLsParams(options: this["ParsedCallOptions"]): LangSmithParams {
-    const { tiers } = this.parts
-    const { temperature } = options as { temperature?: number | undefined }
-    return {
-      ls_provider: "tierwise",
-      ls_model_name: tiers.join("|"),
-      ls_model_type: "chat",
-      ls_temperature: temperature,
-      ls_max_tokens: options.maxOutputTokens,
-      ls_stop: options.stop,
-    } as LangSmithParams
+    return this.lsParams(this.parts.tiers.join("|"), options, options.maxOutputTokens)
   }
 
-  /** What every deployment can keep. Agents choose by it, and must not be promised what the next call's model may lack. */
-  override get profile(): ModelProfile {
-    return sharedProfile(this.parts.deployments.map(({ profile }) => profile as ModelProfile))
-  }
-
-  /** An estimate, made here: within a few percent on prose and code, up to a fifth too many on Chinese. */
-  override async getNumTokens(content: MessageContent): Promise<number> {
-    if (typeof content === "string") return estimateTokens(content)
-    return estimateTokens(content.map((block) => ("text" in block ? String(block["text"]) : "")).join(""))
-  }
-
-  /** The likely input tokens of a conversation, in the form of `ChatOpenAI`'s method of this name. */
-  async getNumTokensFromMessages(
-    messages: BaseMessage[],
-  ): Promise<{ totalCount: number; countPerMessage: number[] }> {
-    const tokensOf = (of: readonly BaseMessage[]) =>
-      readFeatures({ messages: of }, this.parts.toolSizes).features.inputTokens
-    const nothing = tokensOf([])
-    const countPerMessage = messages.map((message) => tokensOf([message]) - nothing)
-    return { totalCount: countPerMessage.reduce((sum, count) => sum + count, nothing), countPerMessage }
+  protected override profiles(): readonly ModelProfile[] {
+    return this.parts.deployments.map(({ profile }) => profile as ModelProfile)
   }
 
   /** What the router would do with this input, without calling anybody: the plan every record of a live call holds. */
@@ -238,16 +190,6 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
       if (answer.parseError !== undefined) throw new OutputParserException(answer.parseError)
       return withReplyMetadata(answer.message, reply) as unknown as AIMessageChunk
     })
-  }
-
-  /** Rejects, as LangChain's does, if the first chunk cannot be had. */
-  override async stream(
-    input: BaseLanguageModelInput,
-    options?: Partial<RouterCallOptions>,
-  ): Promise<IterableReadableStream<AIMessageChunk>> {
-    return leavableStream<AIMessageChunk, RouterCallOptions>(options, (given) =>
-      this._streamIterator(input, given),
-    )
   }
 
   override async *_streamIterator(
@@ -284,13 +226,6 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
     return this.withConfig({ ...kwargs, tools })
   }
 
-  /** A clone with these options; tags, metadata and callbacks are added to those it has. */
-  override withConfig(config: Partial<RouterCallOptions>): RouterChatModel {
-    const clone = Object.assign(Object.create(Object.getPrototypeOf(this)) as RouterChatModel, this)
-    clone.defaultOptions = mergeOptions(this.defaultOptions, config)
-    return clone
-  }
-
   /**
    * Answers under a schema (zod or JSON Schema), through the chosen deployment's own `withStructuredOutput`. An answer
    * that breaks the schema escalates.
@@ -320,43 +255,6 @@ export class RouterChatModel extends BaseChatModel<RouterCallOptions> {
         throw new OutputParserException(problem, raw.text)
       }),
     ).withConfig({ runName: "StructuredOutput" })
-  }
-
-  /** Each conversation is one routed call. */
-  override async generate(
-    messages: Parameters<BaseChatModel["generate"]>[0],
-    options?: string[] | Partial<RouterCallOptions>,
-    callbacks?: Callbacks,
-  ): Promise<LLMResult> {
-    const given = Array.isArray(options) ? { stop: options } : options
-    const config = { ...given, ...(callbacks !== undefined && { callbacks }) } as Partial<RouterCallOptions>
-    const replies = await this.batch(messages, config)
-    return { generations: replies.map((message) => [{ text: message.text, message }]) }
-  }
-
-  override async _generate(messages: BaseMessage[], options: this["ParsedCallOptions"]): Promise<ChatResult> {
-    const message = (await this.invoke(messages, options)) as unknown as AIMessage
-    return { generations: [{ text: message.text, message }] }
-  }
-
-  override async *_streamResponseChunks(
-    messages: BaseMessage[],
-    options: this["ParsedCallOptions"],
-  ): AsyncGenerator<ChatGenerationChunk> {
-    for await (const message of this._streamIterator(messages, options)) {
-      yield new ChatGenerationChunk({ text: message.text, message })
-    }
-  }
-
-  /**
-   * LangChain's version-less `streamEvents` drops callbacks, tags and hints on its way to `_streamResponseChunks`, and its
-   * runs are traced by nobody. A routed call keeps them.
-   */
-  protected override _separateRunnableConfigFromCallOptionsCompat(
-    options?: Partial<RouterCallOptions>,
-  ): [RunnableConfig, this["ParsedCallOptions"]] {
-    const [config] = this._separateRunnableConfigFromCallOptions(options)
-    return [config, { ...options }]
   }
 
   /** One answered call under a run of its own; `finish` makes of it what is returned, and may still refuse it. */

@@ -9,6 +9,7 @@ import type {
 import { ConfigError } from "../spec/errors.ts"
 import { type Amount, nanoUsd, usdToNano } from "../spec/money.ts"
 import type { Scopes } from "../spec/request.ts"
+import { checkLimit } from "./check-limit.ts"
 import { endOfWindow, validTimeZone } from "./windows.ts"
 
 /** How much, whose, how often. At least one of `usd` and `tokens`. */
@@ -230,19 +231,7 @@ function rulesOf(limits: readonly BudgetLimit[]): readonly Rule[] {
         `use one of ${WINDOWS.join(", ")}`,
       )
     }
-    if (usd === undefined && tokens === undefined) {
-      throw new ConfigError(path, "it limits nothing", "give usd, tokens, or both")
-    }
-    if (usd !== undefined && !(Number.isFinite(usd) && usd > 0)) {
-      throw new ConfigError(`${path}.usd`, `${usd} is not a limit`, "give a positive number of US dollars")
-    }
-    if (tokens !== undefined && !(Number.isSafeInteger(tokens) && tokens > 0)) {
-      throw new ConfigError(
-        `${path}.tokens`,
-        `${tokens} is not a limit`,
-        "give a positive whole number of tokens",
-      )
-    }
+    checkLimit({ usd, tokens }, path)
     const rule = { scope, id, window }
     return [
       ...(usd === undefined ? [] : [{ ...rule, unit: "NanoUsd" as const, limit: usdToNano(usd) }]),

@@ -5,7 +5,7 @@ import { coerceMessageLikeToMessage, isBaseMessage } from "@langchain/core/messa
 import type { Runnable, RunnableConfig } from "@langchain/core/runnables"
 import { dispatch } from "../dispatch/dispatch.ts"
 import { type ChainRun, startChainRun } from "../langchain/chain-run.ts"
-import { audienceOf, whenShown } from "../langchain/curtain.ts"
+import { audienceOf, shownBefore, whenShown } from "../langchain/curtain.ts"
 import { historyFor } from "../langchain/history.ts"
 import { hasContent } from "../langchain/piece.ts"
 import type { Attempt } from "../spec/dispatch.ts"
@@ -160,16 +160,9 @@ async function* invoked<Input, Output>({
     yield { output: await runnable.invoke(input, options), link }
     return
   }
-  let tell = () => {}
-  const shown = new Promise<typeof SHOWN>((resolve) => {
-    tell = () => resolve(SHOWN)
-  })
-  const answer = runnable.invoke(input, { ...options, callbacks: whenShown(audience, tell) })
-  const ended = answer.then(
-    () => undefined,
-    () => undefined,
-  )
-  if ((await Promise.race([shown, ended])) === SHOWN) yield SHOWN
+  const { promise: shown, resolve } = Promise.withResolvers<void>()
+  const answer = runnable.invoke(input, { ...options, callbacks: whenShown(audience, resolve) })
+  if (await shownBefore(shown, answer)) yield SHOWN
   yield { output: await answer, link }
 }
 

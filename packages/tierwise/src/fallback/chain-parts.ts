@@ -2,6 +2,7 @@ import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import type { Runnable } from "@langchain/core/runnables"
 import type { DispatchCandidate, DispatchSettings } from "../dispatch/dispatch-options.ts"
 import { pause } from "../dispatch/pause.ts"
+import { checkedRetries } from "../langchain/read-call.ts"
 import { ConfigError, InvalidRequestError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
 import { chatModelOf } from "./bound-models.ts"
@@ -94,10 +95,8 @@ function validMs(value: number, name: string, least: number): number {
 
 /** The settings of one call. @throws InvalidRequestError if its `maxRetries` is no number of tries. */
 export function settingsOf(settings: DispatchSettings, maxRetries: unknown): DispatchSettings {
-  if (maxRetries === undefined) return settings
-  if (isCount(maxRetries)) return { ...settings, maxRetries }
-  const problem = `${JSON.stringify(maxRetries)} is not a number of tries`
-  throw new InvalidRequestError("maxRetries", problem, "give a whole number, 0 or more")
+  const own = checkedRetries(maxRetries)
+  return own === undefined ? settings : { ...settings, maxRetries: own }
 }
 
 /** The preferred tier, then those above it, then those below, nearest first. */

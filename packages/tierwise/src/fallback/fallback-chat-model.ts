@@ -1,35 +1,20 @@
-import type { Callbacks } from "@langchain/core/callbacks/manager"
 import type {
   BaseLanguageModelInput,
   StructuredOutputMethodOptions,
 } from "@langchain/core/language_models/base"
-import {
-  BaseChatModel,
-  type BindToolsInput,
-  type LangSmithParams,
-} from "@langchain/core/language_models/chat_models"
+import type { BindToolsInput, LangSmithParams } from "@langchain/core/language_models/chat_models"
 import type { ModelProfile } from "@langchain/core/language_models/profile"
-import {
-  type AIMessage,
-  type AIMessageChunk,
-  type BaseMessage,
-  convertToChunk,
-  type MessageContent,
-} from "@langchain/core/messages"
-import { ChatGenerationChunk, type ChatResult, type LLMResult } from "@langchain/core/outputs"
+import { type AIMessageChunk, type BaseMessage, convertToChunk } from "@langchain/core/messages"
 import type { Runnable } from "@langchain/core/runnables"
-import type { IterableReadableStream } from "@langchain/core/utils/stream"
-import { readFeatures } from "../features/read-features.ts"
+import { CompositeChatModel } from "../composite-chat-model.ts"
 import { mergeOptions } from "../langchain/read-call.ts"
-import { sharedProfile } from "../langchain/shared-profile.ts"
-import { leavableStream } from "../langchain/stream-from.ts"
+import type { StructuredSchema } from "../langchain/structured-schema.ts"
 import { ConfigError } from "../spec/errors.ts"
-import { estimateTokens } from "../tokens/estimate-tokens.ts"
 import { askLinks, type Call, type CallOptions, streamLinks } from "./ask-links.ts"
 import { withSchema, withTools } from "./bound-models.ts"
 import { type ChainParts, type Link, linkPath } from "./chain-parts.ts"
 import { FallbackRunnable } from "./fallback-runnable.ts"
-import type { FallbackAnswer, FallbackChatOptions, FallbackSchema } from "./options.ts"
+import type { FallbackAnswer, FallbackChatOptions } from "./options.ts"
 import { ownMessage } from "./own-message.ts"
 import { unitedTools } from "./united-tools.ts"
 
@@ -41,10 +26,8 @@ type ChatCall = Call<BaseLanguageModelInput, AIMessageChunk>
  * What `new FallbackChain` gives where every link is a chat model: a chat model itself. It opens a chain run, under which
  * every link that is asked is one LLM run; the message that comes back is the answering link's own.
  */
-export class FallbackChatModel extends BaseChatModel<FallbackChatOptions> {
+export class FallbackChatModel extends CompositeChatModel<FallbackChatOptions> {
   override lc_namespace: string[] = ["tierwise"]
-  /** Options bound with `withConfig` and `bindTools`; tools stay raw until a link is asked. */
-  protected defaultOptions: Partial<FallbackChatOptions> = {}
   private readonly parts: Parts
 
   static override lc_name(): string {
@@ -66,36 +49,13 @@ export class FallbackChatModel extends BaseChatModel<FallbackChatOptions> {
   }
 
   override getLsParams(options: this["ParsedCallOptions"]): LangSmithParams {
-    const { temperature, max_tokens } = options as { temperature?: number; max_tokens?: number }
-    return {
-      ls_provider: "tierwise",
-      ls_model_name: this.parts.links.map(({ deploymentId }) => deploymentId).join("|"),
-      ls_model_type: "chat",
-      ls_temperature: temperature,
-      ls_max_tokens: max_tokens,
-      ls_stop: options.stop,
-    } as LangSmithParams
+    const { max_tokens } = options as { max_tokens?: number }
+    const names = this.parts.links.map(({ deploymentId }) => deploymentId)
+    return this.lsParams(names.join("|"), options, max_tokens)
   }
 
-  /** What every link can keep: any of them may answer. */
-  override get profile(): ModelProfile {
-    return sharedProfile(this.parts.links.map(({ model }) => model?.profile ?? {}))
-  }
-
-  /** An estimate, made here: within a few percent on prose and code, up to a fifth too many on Chinese. */
-  override async getNumTokens(content: MessageContent): Promise<number> {
-    if (typeof content === "string") return estimateTokens(content)
-    return estimateTokens(content.map((block) => ("text" in block ? String(block["text"]) : "")).join(""))
-  }
-
-  /** The likely input tokens of a conversation, in the form of `ChatOpenAI`'s method of this name. */
-  async getNumTokensFromMessages(
-    messages: BaseMessage[],
-  ): Promise<{ totalCount: number; countPerMessage: number[] }> {
-    const tokensOf = (of: readonly BaseMessage[]) => readFeatures({ messages: of }).features.inputTokens
-    const nothing = tokensOf([])
-    const countPerMessage = messages.map((message) => tokensOf([message]) - nothing)
-    return { totalCount: countPerMessage.reduce((sum, count) => sum + count, nothing), countPerMessage }
+  protected override profiles(): readonly ModelProfile[] {
+    return this.parts.links.map(({ model }) => model?.profile ?? {})
   }
 
   /** @throws CandidatesExhaustedError if all links failed; what the provider threw where no other link can help. */
@@ -113,16 +73,6 @@ export class FallbackChatModel extends BaseChatModel<FallbackChatOptions> {
   ): Promise<FallbackAnswer<AIMessageChunk>> {
     const answer = await askLinks(this.read(input, options))
     return { ...answer, output: ownMessage(answer.output) }
-  }
-
-  /** Ends the call when its reader leaves. */
-  override async stream(
-    input: BaseLanguageModelInput,
-    options?: Partial<FallbackChatOptions>,
-  ): Promise<IterableReadableStream<AIMessageChunk>> {
-    return leavableStream<AIMessageChunk, FallbackChatOptions>(options, (given) =>
-      this._streamIterator(input, given),
-    )
   }
 
   override async *_streamIterator(
@@ -154,27 +104,21 @@ export class FallbackChatModel extends BaseChatModel<FallbackChatOptions> {
     return this.withConfig({ ...kwargs, tools: united })
   }
 
-  /** A clone with these options; tags, metadata and callbacks are added to those it has. */
-  override withConfig(config: Partial<FallbackChatOptions>): FallbackChatModel {
-    const clone = Object.create(Object.getPrototypeOf(this) as object) as FallbackChatModel
-    return Object.assign(clone, this, { defaultOptions: mergeOptions(this.defaultOptions, config) })
-  }
-
   /**
    * A chain of each link's own `withStructuredOutput`, for a schema of zod (3 or 4), any other standard schema, or JSON
    * Schema. An answer that breaks the schema is asked of the next link; with `includeRaw` it is an answer, whose `parsed`
    * is null. Tools that were bound stay where the link's package can do both, else the schema replaces them.
    */
   override withStructuredOutput<Output extends Record<string, unknown> = Record<string, unknown>>(
-    schema: FallbackSchema<Output>,
+    schema: StructuredSchema<Output>,
     config?: StructuredOutputMethodOptions,
   ): FallbackRunnable<BaseLanguageModelInput, Output>
   override withStructuredOutput<Output extends Record<string, unknown> = Record<string, unknown>>(
-    schema: FallbackSchema<Output>,
+    schema: StructuredSchema<Output>,
     config?: StructuredOutputMethodOptions<true>,
   ): FallbackRunnable<BaseLanguageModelInput, { raw: BaseMessage; parsed: Output }>
   override withStructuredOutput<Output extends Record<string, unknown>>(
-    schema: FallbackSchema<Output>,
+    schema: StructuredSchema<Output>,
     config?: StructuredOutputMethodOptions<boolean>,
   ): FallbackRunnable<BaseLanguageModelInput, Output | { raw: BaseMessage; parsed: Output }> {
     type Structured = Runnable<BaseLanguageModelInput, Output | { raw: BaseMessage; parsed: Output }>
@@ -188,32 +132,6 @@ export class FallbackChatModel extends BaseChatModel<FallbackChatOptions> {
     }))
     const { providerOptions, ...options } = bound
     return new FallbackRunnable({ ...this.parts, links }, { ...providerOptions, ...options })
-  }
-
-  /** Each conversation is one call of the chain. */
-  override async generate(
-    messages: Parameters<BaseChatModel["generate"]>[0],
-    options?: string[] | Partial<FallbackChatOptions>,
-    callbacks?: Callbacks,
-  ): Promise<LLMResult> {
-    const given = Array.isArray(options) ? { stop: options } : options
-    const config = { ...(callbacks !== undefined && { callbacks }), ...given } as Partial<FallbackChatOptions>
-    const replies = await this.batch(messages, config)
-    return { generations: replies.map((message) => [{ text: message.text, message }]) }
-  }
-
-  override async _generate(messages: BaseMessage[], options: this["ParsedCallOptions"]): Promise<ChatResult> {
-    const message = (await this.invoke(messages, options)) as unknown as AIMessage
-    return { generations: [{ text: message.text, message }] }
-  }
-
-  override async *_streamResponseChunks(
-    messages: BaseMessage[],
-    options: this["ParsedCallOptions"],
-  ): AsyncGenerator<ChatGenerationChunk> {
-    for await (const message of this._streamIterator(messages, options)) {
-      yield new ChatGenerationChunk({ text: message.text, message })
-    }
   }
 
   private read(input: BaseLanguageModelInput, options: Partial<FallbackChatOptions> | undefined): ChatCall {

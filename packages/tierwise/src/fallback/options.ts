@@ -1,6 +1,5 @@
 import type { BaseChatModelCallOptions, BindToolsInput } from "@langchain/core/language_models/chat_models"
 import type { Runnable, RunnableConfig } from "@langchain/core/runnables"
-import type { StructuredSchema } from "../router-chat-model.ts"
 import type { Attempt } from "../spec/dispatch.ts"
 import type { Tier } from "../spec/request.ts"
 
@@ -51,14 +50,6 @@ export interface FallbackChatOptions extends BaseChatModelCallOptions {
   /** Whatever else a link's package takes per call, e.g. `{ reasoning_effort: "low" }`. */
   providerOptions?: Readonly<Record<string, unknown>> | undefined
 }
-
-/**
- * A zod schema of either version, any other standard schema, or JSON Schema. Zod 3 is named by its methods: under strict
- * compiler options its types do not fit LangChain's description of them.
- */
-export type FallbackSchema<Output extends Record<string, unknown>> =
-  | StructuredSchema<Output>
-  | { readonly _output: Output; readonly _def: object; parse(data: unknown): Output }
 
 /** The answer, and who really gave it. */
 export interface FallbackAnswer<Output> {

@@ -4,6 +4,7 @@ import type { RunnableConfig } from "@langchain/core/runnables"
 import { isInteropZodSchema } from "@langchain/core/utils/types"
 import { ConfigError } from "../spec/errors.ts"
 import type { Gate, RouteRequest } from "../spec/request.ts"
+import { shownBefore } from "./curtain.ts"
 import { historyFor } from "./history.ts"
 import { inContext } from "./in-context.ts"
 import { doesNotParse, isParseError } from "./parse-error.ts"
@@ -93,13 +94,7 @@ async function* onePiece(
   shown: Promise<void> | undefined,
 ): AsyncGenerator<Piece, void, undefined> {
   const answer = inContext(config, ask)
-  if (shown !== undefined) {
-    const ended = answer.then(
-      () => "ended",
-      () => "ended",
-    )
-    if ((await Promise.race([shown.then(() => "shown"), ended])) === "shown") yield SHOWN
-  }
+  if (shown !== undefined && (await shownBefore(shown, answer))) yield SHOWN
   yield await answer
 }
 

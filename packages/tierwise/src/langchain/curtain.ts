@@ -81,6 +81,15 @@ export function whenShown({ manager, streaming }: Audience, onShown: () => void)
   return callbacks
 }
 
+/** Waits until somebody has been shown a word, or the answer has ended. True: it was a word. */
+export function shownBefore(shown: Promise<void>, answer: Promise<unknown>): Promise<boolean> {
+  const ended = answer.then(
+    () => false,
+    () => false,
+  )
+  return Promise.race([shown.then(() => true), ended])
+}
+
 type Handler = Partial<Readonly<Record<string, unknown>>>
 
 /** LangChain's two ways for a handler to say that it wants an answer streamed, also from `invoke`. */
@@ -153,9 +162,13 @@ class Watch extends BaseCallbackHandler {
     copyFlags(besides, this)
     const onToken = (
       token: string,
-      ...[, , , , fields]: readonly [unknown?, unknown?, unknown?, unknown?, Fields?]
+      _at: unknown,
+      _run: unknown,
+      _parent: unknown,
+      _tags: unknown,
+      more?: Fields,
     ) => {
-      const message = fields?.chunk?.message
+      const message = more?.chunk?.message
       if (token !== "" || (message !== undefined && hasContent({ message }))) onShown()
     }
     replace(this, "handleLLMNewToken", onToken)

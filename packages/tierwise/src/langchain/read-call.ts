@@ -118,7 +118,8 @@ function checkedGate(gate: unknown): Gate | undefined {
   throw new InvalidRequestError("gate", `${JSON.stringify(gate)} is no way to gate`, 'use "off" or "full"')
 }
 
-function checkedRetries(maxRetries: unknown): number | undefined {
+/** @throws InvalidRequestError for what is no number of tries. */
+export function checkedRetries(maxRetries: unknown): number | undefined {
   if (maxRetries === undefined) return undefined
   if (typeof maxRetries === "number" && Number.isSafeInteger(maxRetries) && maxRetries >= 0) return maxRetries
   throw new InvalidRequestError(

@@ -1,16 +1,12 @@
 import { LRUCache } from "lru-cache"
+import { checkLimit, type Spendable } from "../budget/check-limit.ts"
 import type { BudgetStatus, BudgetStore, Refusal, Reservation, ReserveOutcome } from "../spec/budget.ts"
 import { ConfigError } from "../spec/errors.ts"
 import { type Amount, nanoUsd, usdToNano } from "../spec/money.ts"
 import type { Scopes } from "../spec/request.ts"
 
 /** What may be spent. At least one of the two. */
-export interface AgentLimit {
-  /** US dollars, > 0. */
-  readonly usd?: number | undefined
-  /** Input plus output tokens, a positive whole number. */
-  readonly tokens?: number | undefined
-}
+export type AgentLimit = Spendable
 
 /** At least one of the two. */
 export interface AgentLimits {
@@ -235,18 +231,6 @@ function checkedLimits(limits: AgentLimits): Readonly<Partial<Record<AgentScope,
 }
 
 function checkedLimit({ usd, tokens }: AgentLimit, path: string): Limits {
-  if (usd === undefined && tokens === undefined) {
-    throw new ConfigError(path, "it limits nothing", "give usd, tokens, or both")
-  }
-  if (usd !== undefined && !(Number.isFinite(usd) && usd > 0)) {
-    throw new ConfigError(`${path}.usd`, `${usd} is not a limit`, "give a positive number of US dollars")
-  }
-  if (tokens !== undefined && !(Number.isSafeInteger(tokens) && tokens > 0)) {
-    throw new ConfigError(
-      `${path}.tokens`,
-      `${tokens} is not a limit`,
-      "give a positive whole number of tokens",
-    )
-  }
+  checkLimit({ usd, tokens }, path)
   return { ...(usd !== undefined && { NanoUsd: usdToNano(usd) }), ...(tokens !== undefined && { tokens }) }
 }
