@@ -1,5 +1,5 @@
-// Starts the services that some tests need, each on a free loopback port with data that is thrown away, and stops
-// exactly those. It runs before anything is installed, so it may import Node alone.
+// Starts the services that some tests need, each on a free loopback port with data that is thrown away, restarts them
+// with that data, and stops exactly those. It runs before anything is installed, so it may import Node alone.
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import {
   chownSync,
@@ -9,25 +9,39 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs"
 import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
-import { delimiter, dirname, join } from "node:path"
+import { delimiter, dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 
-const HELP = `Usage: scripts/services start|stop|status [redis] [postgres]
+const HELP = `Usage: scripts/services start|restart|stop|status [redis] [postgres]
 
-Without names: all of them. What is started is written to .services/env, where the tests find it.`
+  start    on a free loopback port, with new data; what runs already is left as it is
+  restart  stops without losing anything, then starts with the same data at the same address; also after a crash
+  stop     and throws the data away
+  status   says what runs and where; fails if something does not
+
+Without names: all of them. What is started is written to .services/env, where the tests find it.
+
+SERVICES_HOME=FOLDER keeps it all in that folder instead: services of one's own, beside those that others use. The folder
+must be new, empty, or one that was given before. Stopping the last of its services clears it.`
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const home = join(root, ".services")
+const ownHome = process.env.SERVICES_HOME ? resolve(process.env.SERVICES_HOME) : undefined
+const home = ownHome ?? join(root, ".services")
+/** Says that a folder was given as SERVICES_HOME, and that what is in it may be thrown away. */
+const ownMark = join(home, ".tierwise-services")
 const READY_WITHIN_MS = 30_000
+const GONE_WITHIN_MS = 10_000
 
 /**
  * name → the program, the Debian package that has it, the variable that tells tests where it is, and how to start it
- * and to ask whether it answers. `account`: who it runs as when root starts it.
+ * and to ask whether it answers. `account`: who it runs as when root starts it. `afterCrash`: what it needs before it
+ * can be started again with the data of one that did not stop by itself.
  */
 const SERVICES = {
   redis: {
@@ -37,8 +51,15 @@ const SERVICES = {
     url: (port) => `redis://127.0.0.1:${port}`,
     account: undefined,
     prepare: () => {},
+    afterCrash: () => {},
+    // Its log of writes lets a restart lose nothing; a second of it may be lost with the machine.
     args: (port, data) =>
-      words(`--port ${port} --bind 127.0.0.1 --appendonly no --daemonize no --save`, "", "--dir", data),
+      words(
+        `--port ${port} --bind 127.0.0.1 --appendonly yes --appendfsync everysec --daemonize no --save`,
+        "",
+        "--dir",
+        data,
+      ),
     answers: (port) => asks(port, "PING\r\n", (reply) => reply.toString().startsWith("+PONG")),
   },
   postgres: {
@@ -63,6 +84,12 @@ const SERVICES = {
         const why = made.error === undefined ? lastLine(made.stderr) : made.error.message
         throw new Stop(`postgres: its data folder could not be made (${why}).`)
       }
+    },
+    // Its processes end when the first of them does. Its note that it runs would stop the next one where nobody collects
+    // ended processes, as in a container: they look alive.
+    afterCrash: async (data) => {
+      await pause(1_000)
+      rmSync(join(data, "db", "postmaster.pid"), { force: true })
     },
     // Nothing here outlives the machine, so nothing waits for the disk. A socket file's path could be too long.
     args: (port, data) =>
@@ -94,7 +121,7 @@ try {
 }
 
 async function main(verb, names) {
-  const verbs = { start, stop, status }
+  const verbs = { start, restart, stop, status }
   const verbNamed = Object.hasOwn(verbs, verb ?? "") ? verbs[verb] : undefined
   if (verbNamed === undefined) {
     console.log(HELP)
@@ -106,11 +133,30 @@ async function main(verb, names) {
     throw new Stop(`There is no service "${unknown}": there are ${Object.keys(SERVICES).join(" and ")}.`)
   }
   const wanted = names.length === 0 ? Object.keys(SERVICES) : names
+  if (verb !== "status") checkHome()
   try {
     for (const name of wanted) await verbNamed(name)
   } finally {
     if (verb !== "status") writeEnv()
+    if (verb === "stop") clearOwnHome()
   }
+}
+
+/** What is in the folder is thrown away one day, so it must not be anybody's. */
+function checkHome() {
+  if (ownHome === undefined || existsSync(ownMark)) return
+  if (existsSync(ownHome) && readdirSync(ownHome).length > 0) {
+    throw new Stop(`SERVICES_HOME: ${ownHome} holds other things. Give a folder that is new or empty.`)
+  }
+}
+
+function clearOwnHome() {
+  const names = Object.keys(SERVICES)
+  if (ownHome === undefined || !existsSync(ownMark)) return
+  if (names.some((name) => readRecord(name) !== undefined)) return
+  for (const name of names) rmSync(join(home, `${name}.log`), { force: true })
+  rmSync(ownMark)
+  if (readdirSync(home).length === 0) rmdirSync(home)
 }
 
 async function start(name) {
@@ -122,12 +168,38 @@ async function start(name) {
   await stop(name, { quiet: true })
   sweep(name)
 
-  const { account, prepare, args, url, answers } = SERVICES[name]
+  const { account, prepare } = SERVICES[name]
   const program = findOrInstall(name)
   const identity = identityOf(account)
   const data = makeDataFolder(name, identity)
-  prepare(data, program, identity)
-  const port = await freePort()
+  try {
+    prepare(data, program, identity)
+    await launch(name, { program, identity, data, port: await freePort() })
+  } catch (error) {
+    await stop(name, { quiet: true })
+    rmSync(data, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function restart(name) {
+  const record = readRecord(name)
+  if (record === undefined) throw new Stop(`${name} does not run: scripts/services start ${name}.`)
+  const { data, port } = record
+  const crashed = !isAlive(record)
+  await end(record)
+  if (crashed) await SERVICES[name].afterCrash(data)
+  await launch(name, {
+    program: findOrInstall(name),
+    identity: identityOf(SERVICES[name].account),
+    data,
+    port,
+  })
+}
+
+/** Starts the program with data that is there, and waits until it answers. If it does not, the data stays. */
+async function launch(name, { program, identity, data, port }) {
+  const { args, url, answers } = SERVICES[name]
   const log = join(home, `${name}.log`)
   const output = openSync(log, "w")
   const child = spawn(program, args(String(port), data), {
@@ -146,9 +218,9 @@ async function start(name) {
   while (!(await answers(port))) {
     const ended = child.pid === undefined || child.exitCode !== null || child.signalCode !== null
     if (ended || Date.now() > deadline) {
-      const lines = readFileSync(log, "utf8")
-      await stop(name, { quiet: true })
-      throw new Stop(`${name} did not start (${lastLine(lines) || "it said nothing"}); see ${log}.`)
+      await end(record)
+      const why = lastLine(readFileSync(log, "utf8")) || "it said nothing"
+      throw new Stop(`${name} did not start (${why}); see ${log}.`)
     }
     await pause(50)
   }
@@ -161,14 +233,19 @@ async function stop(name, { quiet = false } = {}) {
     if (!quiet) console.log(`${name} does not run`)
     return
   }
-  for (const signal of ["SIGINT", "SIGKILL"]) {
-    if (!isAlive(record)) break
-    process.kill(record.pid, signal)
-    for (let waited = 0; isAlive(record) && waited < 5_000; waited += 50) await pause(50)
-  }
+  await end(record)
   rmSync(record.data, { recursive: true, force: true })
   rmSync(recordFile(name), { force: true })
   if (!quiet) console.log(`${name} stopped`)
+}
+
+/** SIGINT is how both services take their leave: they finish what they have begun, write it down and end. */
+async function end(record) {
+  for (const signal of ["SIGINT", "SIGKILL"]) {
+    if (!isAlive(record)) return
+    process.kill(record.pid, signal)
+    for (let waited = 0; isAlive(record) && waited < GONE_WITHIN_MS; waited += 50) await pause(50)
+  }
 }
 
 async function status(name) {
@@ -304,6 +381,7 @@ function identityOf(account) {
 /** A new folder that the service's account owns: in .services, or among the temporary files if it cannot get there. */
 function makeDataFolder(name, { uid, gid }) {
   mkdirSync(home, { recursive: true })
+  if (ownHome !== undefined) writeFileSync(ownMark, "")
   const folder = mkdtempSync(join(home, `${name}-`))
   if (uid === undefined) return folder
   chownSync(folder, uid, gid)

@@ -6,10 +6,10 @@ import { countText, piecesOf, TOKENS_PER_TOOL_CALL } from "./tokens.ts"
 
 export type FinishReason = "stop" | "length" | "tool_calls"
 
-/** Something that leaves the model at once; `delta` is what a stream shows of it. */
+/** Something that leaves the model at once; `delta` is what a stream shows of it, and of a thought nothing. */
 export interface Piece {
   readonly choice: number
-  readonly delta: JsonObject
+  readonly delta: JsonObject | "thought"
   readonly tokens: number
 }
 
@@ -23,18 +23,30 @@ export interface Choice {
 
 export interface ChoiceLimits {
   readonly index: number
-  /** Tokens, at least 1. */
+  /** Tokens, thoughts included; at least 1. */
   readonly maxTokens: number
+  /** Tokens that are thought before the first word. */
+  readonly reasoningTokens: number
   /** Names this answer; tool calls get their ids from it. */
   readonly key: string
 }
 
 /** Puts a reply into the request's form: stopped at its stop words, cut at its token limit, split as it is streamed. */
 export function choiceOf(reply: Reply, request: ChatRequest, limits: ChoiceLimits): Choice {
-  return reply.kind === "text"
-    ? textChoice(beforeStop(reply.text, request.stop), limits)
-    : callsChoice(reply.calls, request, limits)
+  const { index, maxTokens, reasoningTokens } = limits
+  const thought = Math.min(reasoningTokens, maxTokens)
+  const left = { ...limits, maxTokens: maxTokens - thought }
+  const said =
+    reply.kind === "text"
+      ? textChoice(beforeStop(reply.text, request.stop), left)
+      : callsChoice(reply.calls, request, left)
+  if (thought === 0) return said
+  const thoughts = Array.from({ length: thought }, (): Piece => ({ choice: index, ...ONE_THOUGHT }))
+  const pieces = [...thoughts, ...said.pieces]
+  return { ...said, pieces, finishReason: thought < reasoningTokens ? "length" : said.finishReason }
 }
+
+const ONE_THOUGHT = { delta: "thought", tokens: 1 } as const
 
 /** All choices as they are generated side by side: one piece of each in turn. */
 export function interleaved(choices: readonly Choice[]): readonly Piece[] {

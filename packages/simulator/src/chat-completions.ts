@@ -2,14 +2,21 @@ import { hash } from "node:crypto"
 import type { ServerResponse } from "node:http"
 import type { Piece } from "./answer.ts"
 import { type Completion, completionOf, usageOf } from "./completion.ts"
-import { type FaultScript, refusalOf, type ScriptedFault } from "./faults.ts"
-import { type Bill, type BilledTokens, costOf, type InvoiceLine } from "./invoice.ts"
+import { errorInside, type FaultScript, refusalOf, type ScriptedFault } from "./faults.ts"
+import {
+  type Bill,
+  type BilledTokens,
+  chargesCacheWrites,
+  costOf,
+  type InvoiceLine,
+  NOTHING,
+} from "./invoice.ts"
 import type { SimulatedModel } from "./models.ts"
 import type { SimulatorSettings } from "./options.ts"
 import { paced } from "./pace.ts"
 import { type PromptCache, promptCache } from "./prompt-cache.ts"
 import { type ChatRequest, type JsonObject, type JsonValue, parseChatRequest, WireError } from "./protocol.ts"
-import { eventStream } from "./stream.ts"
+import { type EventStream, eventStream } from "./stream.ts"
 import { countPrompt, rememberedCount } from "./tokens.ts"
 
 /** One POST on its way to an answer. */
@@ -24,6 +31,8 @@ export interface ChatCall {
 export interface ChatDesk {
   /** Answers, refuses or breaks off; whatever happens, a call that named a known model is on the bill. */
   handle(call: ChatCall): Promise<void>
+  /** Calls that named a known model and are not on the bill yet. */
+  open(): number
 }
 
 export interface ChatDeskOptions {
@@ -37,12 +46,15 @@ export function chatDesk({ settings, faults, bill }: ChatDeskOptions): ChatDesk 
   const cache = promptCache(settings.now)
   const count = rememberedCount()
   let calls = 0
+  let open = 0
   return {
+    open: () => open,
     handle: async (call) => {
       const request = parseChatRequest(call.body)
       const model = models.get(request.model)
       if (model === undefined) throw unknownModel(request.model)
       calls += 1
+      open += 1
       const job: Job = {
         // Unique even where a client sends one request id twice: LangGraph merges messages of the same id.
         id: `chatcmpl-${hash("sha256", `${settings.seed}:${calls}:${call.requestId}`).slice(0, 29)}`,
@@ -54,6 +66,8 @@ export function chatDesk({ settings, faults, bill }: ChatDeskOptions): ChatDesk 
         count,
         fault: faults.take(model.id),
         billed: { ...NOTHING },
+        pieces: [],
+        generated: 0,
       }
       let outcome: InvoiceLine["outcome"] = "failed"
       try {
@@ -61,7 +75,9 @@ export function chatDesk({ settings, faults, bill }: ChatDeskOptions): ChatDesk 
       } catch (error) {
         if (!call.signal.aborted) throw error
         outcome = "aborted"
+        if (model.whenAborted === "finishes") billAll(job)
       } finally {
+        open -= 1
         const { requestId } = call
         const costNanoUsd = costOf(model.price, job.billed)
         bill.add({ requestId, model: model.id, at: settings.now(), ...job.billed, costNanoUsd, outcome })
@@ -95,14 +111,17 @@ interface Job {
   readonly count: (text: string) => number
   readonly fault: ScriptedFault | undefined
   /** Grows while the answer is generated, so that it is right whenever that ends. */
-  billed: { -readonly [Key in keyof BilledTokens]: number }
+  readonly billed: { -readonly [Key in keyof BilledTokens]: number }
+  /** The whole answer, once the prompt is read, and how many of its pieces are billed. */
+  pieces: readonly Piece[]
+  generated: number
 }
-
-const NOTHING: BilledTokens = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 }
 
 async function answered(job: Job): Promise<"completed" | "failed"> {
   const { call, request, model, settings, fault } = job
+  // It waits in line: nothing was read yet, so a client that leaves here owes nothing.
   if (fault?.delayMs !== undefined) await settings.sleep(fault.delayMs, call.signal)
+  call.signal.throwIfAborted()
   const refusal = fault === undefined ? undefined : refusalOf(fault)
   if (refusal !== undefined) {
     sendJson(call.response, refusal.status, refusal.body, refusal.headers)
@@ -114,35 +133,44 @@ async function answered(job: Job): Promise<"completed" | "failed"> {
     inputTokens: prompt.total,
     scripted: fault?.answer,
   })
+  const { read, written } = job.cache.read(request, prompt)
   job.billed.inputTokens = prompt.total
-  job.billed.cachedInputTokens = job.cache.read(request, prompt)
+  job.billed.cachedInputTokens = read
+  job.billed.cacheWriteTokens = chargesCacheWrites(model.price) ? written : 0
+  job.pieces = completion.pieces
   for (const [name, value] of Object.entries(fault?.headers ?? {})) call.response.setHeader(name, value)
   return request.stream === true ? streamed(job, completion) : whole(job, completion)
 }
 
 async function whole(job: Job, { choices, pieces }: Completion): Promise<"completed" | "failed"> {
-  const cutAfter = job.fault?.cutAfterChunks
+  const breaksAfter = breakOf(job)
   let chunks = 1
   for await (const piece of generated(job, pieces)) {
-    if (cutAfter !== undefined && chunks >= cutAfter) break
-    job.billed.outputTokens += piece.tokens
-    chunks += 1
+    if (isShown(piece)) {
+      if (breaksAfter !== undefined && chunks >= breaksAfter) break
+      chunks += 1
+    }
+    bill(job, piece)
   }
-  if (cutAfter !== undefined) return cut(job)
+  if (job.fault?.cutAfterChunks !== undefined) return cut(job)
+  if (job.fault?.errorAfterChunks !== undefined) {
+    sendJson(job.call.response, 200, errorInside(job.fault))
+    return "failed"
+  }
   sendJson(job.call.response, 200, {
     ...headOf(job, "chat.completion"),
     choices: choices.map(({ index, message, finishReason }) => {
       return { index, message, logprobs: null, finish_reason: finishReason }
     }),
-    usage: usageOfJob(job),
+    ...(reportsUsage(job) ? { usage: usageOf(job.billed, job.model) } : {}),
   })
   return "completed"
 }
 
 async function streamed(job: Job, { choices, pieces }: Completion): Promise<"completed" | "failed"> {
-  const { call, request, fault } = job
+  const { call, request } = job
   const head = headOf(job, "chat.completion.chunk")
-  const withUsage = request.stream_options?.include_usage === true
+  const withUsage = reportsUsage(job) && request.stream_options?.include_usage === true
   const noUsageYet: JsonObject = withUsage ? { usage: null } : {}
   const chunkOf = (index: number, delta: JsonObject, finish: string | null): JsonObject => {
     return { ...head, choices: [{ index, delta, logprobs: null, finish_reason: finish }], ...noUsageYet }
@@ -153,30 +181,65 @@ async function streamed(job: Job, { choices, pieces }: Completion): Promise<"com
   }
   function* closing(): Generator<JsonObject> {
     for (const { index, finishReason } of choices) yield chunkOf(index, {}, finishReason)
-    if (withUsage) yield { ...head, choices: [], usage: usageOfJob(job) }
+    if (withUsage) yield { ...head, choices: [], usage: usageOf(job.billed, job.model) }
   }
 
   const source = generated(job, pieces)[Symbol.asyncIterator]()
   // Headers leave with the first token, as they do at a provider that is still thinking.
   let next = await source.next()
   const stream = eventStream(call.response, call.signal)
+  const breaksAfter = breakOf(job)
   let chunks = 0
-  const send = async (chunk: JsonObject): Promise<boolean> => {
-    if (chunks === fault?.cutAfterChunks) return false
+  const breaksNow = (): boolean => chunks === breaksAfter
+  const send = async (chunk: JsonObject): Promise<void> => {
     chunks += 1
     await stream.send(chunk)
-    return true
   }
-  for (const chunk of opening()) if (!(await send(chunk))) return cut(job)
+  for (const chunk of opening()) {
+    if (breaksNow()) return brokenOff(job, stream)
+    await send(chunk)
+  }
   for (; next.done !== true; next = await source.next()) {
-    const { choice, delta, tokens } = next.value
-    if (!(await send(chunkOf(choice, delta, null)))) return cut(job)
-    job.billed.outputTokens += tokens
+    const piece = next.value
+    if (isShown(piece) && breaksNow()) return brokenOff(job, stream)
+    // Before it is sent: a reader may take it and leave while the sender still waits for room.
+    bill(job, piece)
+    if (isShown(piece)) await send(chunkOf(piece.choice, piece.delta, null))
   }
-  for (const chunk of closing()) if (!(await send(chunk))) return cut(job)
-  if (fault?.cutAfterChunks !== undefined) return cut(job)
+  for (const chunk of closing()) {
+    if (breaksNow()) return brokenOff(job, stream)
+    await send(chunk)
+  }
+  if (breaksAfter !== undefined) return brokenOff(job, stream)
   stream.done()
   return "completed"
+}
+
+function bill(job: Job, { tokens, delta }: Piece): void {
+  job.billed.outputTokens += tokens
+  if (delta === "thought") job.billed.reasoningTokens += tokens
+  job.generated += 1
+}
+
+/** The rest of an answer that nobody reads. */
+function billAll(job: Job): void {
+  for (const piece of job.pieces.slice(job.generated)) bill(job, piece)
+}
+
+function isShown(piece: Piece): piece is Piece & { readonly delta: JsonObject } {
+  return piece.delta !== "thought"
+}
+
+function breakOf({ fault }: Job): number | undefined {
+  return fault?.cutAfterChunks ?? fault?.errorAfterChunks
+}
+
+async function brokenOff(job: Job, stream: EventStream): Promise<"failed"> {
+  const { fault, call } = job
+  if (fault?.errorAfterChunks === undefined) return cut(job)
+  await stream.send(errorInside(fault))
+  call.response.end()
+  return "failed"
 }
 
 function generated({ call, model, settings, billed }: Job, pieces: readonly Piece[]): AsyncIterable<Piece> {
@@ -210,8 +273,8 @@ function headOf({ id, request, settings }: Job, object: string): JsonObject {
   }
 }
 
-function usageOfJob({ billed }: Job): JsonObject {
-  return usageOf(billed.inputTokens, billed.cachedInputTokens, billed.outputTokens)
+function reportsUsage({ model }: Job): boolean {
+  return model.reportsUsage ?? true
 }
 
 function unknownModel(model: string): WireError {

@@ -82,12 +82,36 @@ describe("scripted faults", () => {
     expect(simulator.invoices()).toMatchObject([{ outcome: "failed", outputTokens: 1 }])
   })
 
+  it("fail inside a 200, whole or in the middle of a stream, and bill what was generated", async () => {
+    await using simulator = await startSimulator({ timeScale: 0 })
+    const answer = "one two three four"
+    const body = { error: { message: "Provider returned error", code: 502 } }
+    simulator.script([
+      { errorAfterChunks: 3, answer },
+      { errorAfterChunks: 3, answer, body },
+    ])
+    const whole = await ask(simulator)
+    expect([whole.status, await whole.json()]).toMatchObject([200, { error: { type: "server_error" } }])
+    const { text, broken } = await readToTheEnd(await ask(simulator, { stream: true }))
+    // It ends as it should, but for what it says: the role, two tokens, the error.
+    expect(broken).toBe(false)
+    expect(text.match(/^data: \{/gm)).toHaveLength(4)
+    expect(text.endsWith(`data: ${JSON.stringify(body)}\n\n`)).toBe(true)
+    expect(simulator.invoices()).toMatchObject([
+      { outcome: "failed", inputTokens: 8, outputTokens: 2 },
+      { outcome: "failed", inputTokens: 8, outputTokens: 2 },
+    ])
+  })
+
   it("cannot be scripted to mean nothing", async () => {
     await using simulator = await startSimulator({ timeScale: 0 })
     const wrong = [
       { model: "sim-large" },
       { status: 200 },
       { status: 500, answer: "x" },
+      { status: 500, errorAfterChunks: 1 },
+      { cutAfterChunks: 1, errorAfterChunks: 1 },
+      { body: {} },
       { model: "x", status: 500 },
     ]
     for (const fault of wrong) {

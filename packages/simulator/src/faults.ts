@@ -10,7 +10,7 @@ export interface ScriptedFault {
   readonly times?: number | undefined
   /** Refuse with this HTTP status, 400 … 599. */
   readonly status?: number | undefined
-  /** The refusal's body. Default: what OpenAI sends with that status. */
+  /** The refusal's body, or that of an error inside a 200. Default: what OpenAI sends with that status, or with 500. */
   readonly body?: JsonValue | undefined
   /** Added to the answer's headers, or to the refusal's, which has `retry-after` with 429 and 503. */
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -21,6 +21,11 @@ export interface ScriptedFault {
    * that is not streamed breaks off before anything is sent.
    */
   readonly cutAfterChunks?: number | undefined
+  /**
+   * Fail with an error inside a 200, as some OpenAI-compatible servers do: after so many chunks of a stream it is the
+   * next and last event, without `[DONE]`; an answer that is not streamed is replaced by it.
+   */
+  readonly errorAfterChunks?: number | undefined
   /** Answer with this text instead of thinking. */
   readonly answer?: string | undefined
 }
@@ -61,13 +66,20 @@ export function faultScript(modelIds: readonly string[]): FaultScript {
 export function refusalOf({ status, body, headers }: ScriptedFault): Refusal | undefined {
   if (status === undefined) return undefined
   const usual = USUAL[status] ?? (status >= 500 ? SERVER_ERROR : BAD_REQUEST)
-  const { message, type, code } = usual
-  const error: JsonObject = { message, type, param: null, code }
   return {
     status,
-    body: body ?? { error },
+    body: body ?? bodyOf(usual),
     headers: { ...(usual.retryAfter === undefined ? {} : { "retry-after": usual.retryAfter }), ...headers },
   }
+}
+
+/** What a fault says inside a 200. */
+export function errorInside({ body }: ScriptedFault): JsonValue {
+  return body ?? bodyOf(SERVER_ERROR)
+}
+
+function bodyOf({ message, type, code }: Usual): JsonObject {
+  return { error: { message, type, param: null, code } }
 }
 
 interface Usual {
@@ -126,16 +138,24 @@ const scriptedFault = z
     headers: z.record(z.string(), z.string()).optional(),
     delayMs: z.number().min(0).max(3_600_000).optional(),
     cutAfterChunks: z.int().min(0).optional(),
+    errorAfterChunks: z.int().min(0).optional(),
     answer: z.string().optional(),
   })
   .refine(
-    ({ status, delayMs, cutAfterChunks, answer, headers }) =>
-      [status, delayMs, cutAfterChunks, answer, headers].some((effect) => effect !== undefined),
-    "it changes nothing: give status, delayMs, cutAfterChunks, answer or headers",
+    ({ status, delayMs, cutAfterChunks, errorAfterChunks, answer, headers }) =>
+      [status, delayMs, cutAfterChunks, errorAfterChunks, answer, headers].some(
+        (effect) => effect !== undefined,
+      ),
+    "it changes nothing: give status, delayMs, cutAfterChunks, errorAfterChunks, answer or headers",
   )
   .refine(
-    ({ status, cutAfterChunks, answer }) => status === undefined || (cutAfterChunks ?? answer) === undefined,
-    "a refused call has no answer to script: leave out status, or leave out answer and cutAfterChunks",
+    ({ status, cutAfterChunks, errorAfterChunks, answer }) =>
+      status === undefined || (cutAfterChunks ?? errorAfterChunks ?? answer) === undefined,
+    "a refused call has no answer to script: leave out status, or leave out answer, cutAfterChunks and errorAfterChunks",
+  )
+  .refine(
+    ({ cutAfterChunks, errorAfterChunks }) => cutAfterChunks === undefined || errorAfterChunks === undefined,
+    "an answer ends once: give cutAfterChunks or errorAfterChunks",
   )
 
 function checkedFault(fault: ScriptedFault, index: number, modelIds: readonly string[]): ScriptedFault {

@@ -85,6 +85,15 @@ const price = z
     "a price in USD per million tokens has at most six decimals",
   )
 
+const rates = {
+  inputPerMTok: price,
+  cachedInputPerMTok: price.optional(),
+  cacheWritePerMTok: price.optional(),
+  outputPerMTok: price,
+}
+
+const longContext = z.strictObject({ ...rates, aboveInputTokens: z.int().min(0) })
+
 const simulatedModel = z.strictObject({
   id: z.string().min(1),
   skill: z.union([
@@ -103,9 +112,8 @@ const simulatedModel = z.strictObject({
     }),
   ]),
   price: z.strictObject({
-    inputPerMTok: price,
-    cachedInputPerMTok: price.optional(),
-    outputPerMTok: price,
+    ...rates,
+    longContext: z.union([longContext, z.array(longContext)]).optional(),
   }),
   contextWindow: z.int().min(16),
   maxOutputTokens: z.int().min(1),
@@ -117,6 +125,9 @@ const simulatedModel = z.strictObject({
       tokensPerSecond: z.number().positive(),
     }),
   ]),
+  reasoningTokens: z.int().min(0).max(1_000_000).optional(),
+  reportsUsage: z.boolean().optional(),
+  whenAborted: z.enum(["stops", "finishes"]).optional(),
 })
 
 const aFunction = z.custom<(...args: never[]) => unknown>(

@@ -72,7 +72,12 @@ export interface ChatRequest {
   readonly max_completion_tokens?: number | null | undefined
   readonly temperature?: number | null | undefined
   readonly seed?: number | null | undefined
+  readonly reasoning_effort?: ReasoningEffort | null | undefined
 }
+
+export type ReasoningEffort = (typeof REASONING_EFFORTS)[number]
+
+const REASONING_EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"] as const
 
 /** A refusal as OpenAI words it. */
 export class WireError extends Error {
@@ -196,9 +201,11 @@ const wireRequest = z.looseObject({
   max_completion_tokens: z.int().min(1).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   seed: z.int().nullish(),
+  reasoning_effort: z.enum(REASONING_EFFORTS).nullish(),
 })
 
-function parseJson(text: string): unknown {
+/** @throws WireError 400 for a body that is no JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

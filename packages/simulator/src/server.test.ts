@@ -219,22 +219,102 @@ describe("simulator over HTTP", () => {
     const outputTokens = body.usage.completion_tokens
     expect(simulator.invoices()).toEqual([
       {
+        number: 1,
         requestId: "bill-me",
         model: "sim-large",
         at: 77,
         inputTokens: 8,
         cachedInputTokens: 0,
+        cacheWriteTokens: 0,
         outputTokens,
+        reasoningTokens: 0,
         costNanoUsd: 8 * 3_000 + outputTokens * 12_000,
         outcome: "completed",
       },
     ])
-    const page = (await (await fetch(new URL("/invoices", simulator.baseUrl))).json()) as { totals: object }
+    const page = await (await fetch(new URL("/invoices", simulator.baseUrl))).json()
     expect(page).toEqual({
       object: "list",
       data: simulator.invoices(),
-      totals: expect.objectContaining({ lines: 1 }),
+      has_more: false,
+      totals: expect.objectContaining({ lines: 1, costNanoUsd: simulator.invoices()[0]?.costNanoUsd }),
+      open_calls: 0,
     })
+  })
+
+  it("takes OpenAI's own header for the request's id where the usual one is missing", async () => {
+    await using simulator = await startSimulator({ timeScale: 0 })
+    const ask = async (headers: Record<string, string>): Promise<string | null> =>
+      (await post(simulator, hello("sim-echo"), headers)).headers.get("x-request-id")
+    expect(await ask({ "x-client-request-id": "theirs" })).toBe("theirs")
+    expect(await ask({ "x-client-request-id": "theirs", "x-request-id": "usual" })).toBe("usual")
+    expect(await ask({ "x-client-request-id": "x".repeat(513), "x-request-id": "no spaces" })).toMatch(
+      /^req_/,
+    )
+    expect(simulator.invoices().map(({ requestId }) => requestId)).toEqual([
+      "theirs",
+      "usual",
+      expect.stringMatching(/^req_/),
+    ])
+  })
+
+  it("says how many calls are still to be billed", async () => {
+    await using simulator = await startSimulator({ timeScale: 0 })
+    simulator.script([{ delayMs: 60_000 }])
+    const leaving = new AbortController()
+    const answer = fetch(`${simulator.baseUrl}/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify(hello("sim-small")),
+      signal: leaving.signal,
+    })
+    answer.catch(() => undefined)
+    const openCalls = async (): Promise<unknown> => {
+      const page = (await (await fetch(new URL("/invoices", simulator.baseUrl))).json()) as object
+      return "open_calls" in page ? page.open_calls : page
+    }
+    await expect.poll(openCalls).toBe(1)
+    leaving.abort()
+    await expect.poll(openCalls).toBe(0)
+    expect(simulator.invoices()).toHaveLength(1)
+  })
+
+  it("gives its bill in parts, and refuses a part that makes no sense", async () => {
+    await using simulator = await startSimulator({ timeScale: 0 })
+    for (const id of ["a", "b", "c"]) await post(simulator, hello("sim-echo"), { "x-request-id": id })
+    const part = async (query: string): Promise<unknown> => {
+      const response = await fetch(new URL(`/invoices?${query}`, simulator.baseUrl))
+      const { data, has_more, error } = (await response.json()) as {
+        readonly data?: readonly { readonly requestId: string }[]
+        readonly has_more?: boolean
+        readonly error?: { readonly param: string }
+      }
+      return error === undefined
+        ? [data?.map(({ requestId }) => requestId).join(""), has_more]
+        : [response.status, error.param]
+    }
+    expect(await part("limit=2")).toEqual(["ab", true])
+    expect(await part("limit=2&after=1")).toEqual(["bc", false])
+    expect(await part("after=3")).toEqual(["", false])
+    expect(await part("after=99")).toEqual(["", false])
+    for (const query of ["after=-1", "after=a", "after=", "after=1.5"])
+      expect(await part(query)).toEqual([400, "after"])
+    for (const query of ["limit=0", "limit=10001"]) expect(await part(query)).toEqual([400, "limit"])
+  })
+
+  it("takes faults from another process, all of them or none", async () => {
+    await using simulator = await startSimulator({ timeScale: 0 })
+    const script = async (body: string): Promise<unknown> => {
+      const response = await fetch(new URL("/faults", simulator.baseUrl), { method: "POST", body })
+      const { error } = (await response.json()) as { readonly error?: { readonly param: string | null } }
+      return [response.status, error?.param]
+    }
+    expect(await script(`[{"status":503}]`)).toEqual([200, undefined])
+    expect(await script(`[{"status":401},{"status":200}]`)).toEqual([400, "script[1].status"])
+    expect(await script(`{"status":401}`)).toEqual([400, null])
+    expect(await script("[")).toEqual([400, null])
+    expect((await post(simulator, hello("sim-small"))).status).toBe(503)
+    expect((await post(simulator, hello("sim-small"))).status).toBe(200)
+    expect((await fetch(new URL("/faults", simulator.baseUrl))).status).toBe(405)
   })
 
   it("charges less for the beginning of a conversation it has just read, until it forgets", async () => {
@@ -334,6 +414,16 @@ describe("simulator over HTTP", () => {
     await expect(startSimulator({ models: [{ ...LARGE, price }] })).rejects.toMatchObject({
       path: "models.0.price.inputPerMTok",
     })
+    const longContext = { aboveInputTokens: 1.5, inputPerMTok: 1, outputPerMTok: 1 }
+    for (const [change, path] of [
+      [{ price: { ...LARGE.price, longContext } }, "price.longContext"],
+      [{ price: { ...LARGE.price, cacheWritePerMTok: -1 } }, "price.cacheWritePerMTok"],
+      [{ reasoningTokens: -1 }, "reasoningTokens"],
+      [{ whenAborted: "sleeps" as "stops" }, "whenAborted"],
+    ] as const) {
+      const models = [{ ...LARGE, ...change }]
+      await expect(startSimulator({ models })).rejects.toMatchObject({ path: `models.0.${path}` })
+    }
     await expect(startSimulator({ portt: 1 } as object)).rejects.toThrow(/portt/)
   })
 })

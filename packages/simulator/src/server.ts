@@ -5,9 +5,10 @@ import { type ChatDesk, chatDesk, sendJson } from "./chat-completions.ts"
 import { SimulatorConfigError } from "./errors.ts"
 import { type FaultScript, faultScript, type ScriptedFault } from "./faults.ts"
 import { type Bill, type InvoiceLine, openBill } from "./invoice.ts"
+import { invoicesPage } from "./invoices-page.ts"
 import type { SimulatedModel } from "./models.ts"
 import { type SimulatorOptions, type SimulatorSettings, validOptions } from "./options.ts"
-import { type JsonObject, type JsonValue, WireError } from "./protocol.ts"
+import { type JsonObject, type JsonValue, parseJson, WireError } from "./protocol.ts"
 import { type RequestLog, requestLog, type SeenRequest } from "./request-log.ts"
 
 /** A running provider. Close it, or declare it with `await using`. */
@@ -38,17 +39,18 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const bill = openBill()
   const faults = faultScript(settings.models.map(({ id }) => id))
   const log = requestLog()
-  const house: House = { settings, bill, log, desk: chatDesk({ settings, faults, bill }) }
+  const house: House = { settings, bill, faults, log, desk: chatDesk({ settings, faults, bill }) }
   const server = createServer((request, response) => {
     serve(request, response, house).catch((error: unknown) => response.destroy(error as Error))
   })
   await listening(server, settings)
-  return asSimulator(server, { ...house, faults })
+  return asSimulator(server, house)
 }
 
 interface House {
   readonly settings: SimulatorSettings
   readonly bill: Bill
+  readonly faults: FaultScript
   readonly log: RequestLog
   readonly desk: ChatDesk
 }
@@ -85,7 +87,7 @@ function asConfigError(error: NodeJS.ErrnoException, port: number, host: string)
   return error
 }
 
-function asSimulator(server: Server, house: House & { readonly faults: FaultScript }): Simulator {
+function asSimulator(server: Server, house: House): Simulator {
   const { address, port, family } = server.address() as AddressInfo
   let closed: Promise<void> | undefined
   const close = (): Promise<void> => {
@@ -128,13 +130,15 @@ async function routed(
   requestId: string,
   house: House,
 ): Promise<void> {
-  const path = new URL(request.url ?? "/", "http://simulator").pathname.replace(/(?<=.)\/$/, "")
-  if (path === "/v1/chat/completions") {
+  const { pathname, searchParams } = new URL(request.url ?? "/", "http://simulator")
+  const path = pathname.replace(/(?<=.)\/$/, "")
+  const take = POSTS[path]
+  if (take !== undefined) {
     if (request.method !== "POST") throw notAllowed(request, "POST")
-    await chat(request, response, requestId, house)
+    await take(request, response, requestId, house)
     return
   }
-  const page = pageAt(path, house)
+  const page = pageAt(path, searchParams, house)
   if (page === undefined) {
     throw new WireError(
       404,
@@ -148,6 +152,16 @@ async function routed(
   sendJson(response, 200, page)
 }
 
+/** Takes a POST and answers it. */
+type Taker = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  requestId: string,
+  house: House,
+) => Promise<void>
+
+const POSTS: Readonly<Record<string, Taker>> = { "/v1/chat/completions": chat, "/faults": script }
+
 async function chat(
   request: IncomingMessage,
   response: ServerResponse,
@@ -157,16 +171,39 @@ async function chat(
   const body = await bodyOf(request)
   house.log.add({ requestId, at: house.settings.now(), body })
   const leaving = new AbortController()
-  response.once("close", () => {
+  const left = (): void => {
     if (!response.writableFinished) leaving.abort(new Error("the connection was closed"))
-  })
+  }
+  if (response.closed) left()
+  else response.once("close", left)
   await house.desk.handle({ requestId, body, response, signal: leaving.signal })
 }
 
-function pageAt(path: string, { settings, bill }: House): JsonValue | undefined {
+/** `Simulator.script` for another process. */
+async function script(
+  request: IncomingMessage,
+  response: ServerResponse,
+  _requestId: string,
+  { faults }: House,
+): Promise<void> {
+  const list = parseJson(await bodyOf(request))
+  if (!Array.isArray(list)) throw new WireError(400, "The body must be a list of faults.")
+  try {
+    faults.add(list as readonly ScriptedFault[])
+  } catch (error) {
+    if (!(error instanceof SimulatorConfigError)) throw error
+    throw new WireError(400, error.message, { param: error.path, code: "invalid_value" })
+  }
+  sendJson(response, 200, { object: "list", data: list as readonly JsonValue[] })
+}
+
+function pageAt(
+  path: string,
+  query: URLSearchParams,
+  { settings, bill, desk }: House,
+): JsonValue | undefined {
   if (path === "/health") return { status: "ok", models: settings.models.map(({ id }) => id) }
-  if (path === "/invoices")
-    return { object: "list", data: bill.lines().map((line) => ({ ...line })), totals: { ...bill.totals() } }
+  if (path === "/invoices") return invoicesPage(bill, query, desk.open())
   if (path === "/v1/models") return { object: "list", data: settings.models.map(modelPage) }
   const [, id] = /^\/v1\/models\/(.+)$/.exec(path) ?? []
   const model = settings.models.find((candidate) => candidate.id === id)
@@ -182,7 +219,7 @@ function modelPage({ id, price, contextWindow, maxOutputTokens }: SimulatedModel
     owned_by: "simulator",
     context_window: contextWindow,
     max_output_tokens: maxOutputTokens,
-    price: { ...price },
+    price: { ...price, longContext: [price.longContext ?? []].flat().map((step) => ({ ...step })) },
   }
 }
 
@@ -193,10 +230,13 @@ function notAllowed(request: IncomingMessage, allowed: string): WireError {
 }
 
 function requestIdOf(request: IncomingMessage): string {
-  const given = request.headers["x-request-id"]
-  return typeof given === "string" && /^[\x21-\x7e]{1,200}$/.test(given)
-    ? given
-    : `req_${randomUUID().replaceAll("-", "")}`
+  const given = [request.headers["x-request-id"], request.headers["x-client-request-id"]]
+  return given.find(isRequestId) ?? `req_${randomUUID().replaceAll("-", "")}`
+}
+
+/** OpenAI takes up to 512 ASCII characters for an `x-client-request-id`. */
+function isRequestId(given: string | string[] | undefined): given is string {
+  return typeof given === "string" && /^[\x21-\x7e]{1,512}$/.test(given)
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {

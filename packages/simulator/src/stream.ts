@@ -1,10 +1,10 @@
 import type { ServerResponse } from "node:http"
-import type { JsonObject } from "./protocol.ts"
+import type { JsonValue } from "./protocol.ts"
 
 /** A stream of server-sent events, as OpenAI frames them. */
 export interface EventStream {
   /** Resolves when the reader has room for more; rejects when it goes away. */
-  send(chunk: JsonObject): Promise<void>
+  send(chunk: JsonValue): Promise<void>
   /** The closing `[DONE]`. */
   done(): void
 }
