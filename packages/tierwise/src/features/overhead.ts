@@ -13,7 +13,9 @@ export type Overhead = "request" | "message" | "toolCall" | "firstTool" | "tool"
 
 /**
  * What chat templates add around the caller's own text. `tokens` are OpenAI's published counts (cookbook, "How to
- * count tokens with tiktoken": 3 a message, 3 to prime the answer, 12 and 7 around tools). `bytes` are above the
+ * count tokens with tiktoken": 3 a message, 3 to prime the answer; its 12 around tools and 7 for each are in the
+ * marks of the tool's JSON, which the model reads in a leaner form: the tool call in OpenAI's API reference is reported
+ * with 82 tokens of input, of which 15 are the message, and its tool's JSON has 69). `bytes` are above the
  * largest template we know of: role marks in words (Llama 3 header, ChatML) for a message; for a request the default
  * system line that Qwen and Llama add (about 30 tokens) or the harmony preamble (about 70); for the first tool the
  * hidden instructions of Anthropic (up to 530 tokens) or Qwen (about 160).
@@ -22,8 +24,8 @@ export const OVERHEAD: Readonly<Record<Overhead, Size>> = {
   request: { tokens: 3, bytes: 128 },
   message: { tokens: 4, bytes: 24 },
   toolCall: { tokens: 8, bytes: 64 },
-  firstTool: { tokens: 12, bytes: 640 },
-  tool: { tokens: 7, bytes: 32 },
+  firstTool: { tokens: 0, bytes: 640 },
+  tool: { tokens: 0, bytes: 32 },
   schema: { tokens: 12, bytes: 256 },
 }
 

@@ -142,6 +142,23 @@ describe("readFeatures", () => {
     expect(featuresOf([new HumanMessage("Show it"), answer])).toMatchObject({ images: 1, mediaBytes: 6 })
   })
 
+  it("comes near the input that OpenAI's API reference reports for its example of a tool call: 82 tokens", () => {
+    const parameters = {
+      type: "object",
+      properties: {
+        location: { type: "string", description: "The city and state, e.g. San Francisco, CA" },
+        unit: { type: "string", enum: ["celsius", "fahrenheit"] },
+      },
+      required: ["location"],
+    }
+    const description = "Get the current weather in a given location"
+    const weather = { type: "function", function: { name: "get_current_weather", description, parameters } }
+    const { inputTokens } = featuresOf([new HumanMessage("What is the weather like in Boston?")], {
+      tools: [weather],
+    })
+    expect(Math.abs(inputTokens / 82 - 1)).toBeLessThan(0.05)
+  })
+
   it("counts a tool with a zod schema as the definition that is sent", () => {
     const [weather, news] = [weatherTool("weather"), weatherTool("news")]
     const one = featuresOf([new HumanMessage("Hello")], { tools: [weather] })

@@ -1,6 +1,6 @@
 import { convertToOpenAITool } from "@langchain/core/utils/function_calling"
 import { InvalidRequestError } from "../spec/errors.ts"
-import { OVERHEAD, type Size, sizeOfJson } from "./overhead.ts"
+import { OVERHEAD, type Size, sizeOfJson, sizeOfText } from "./overhead.ts"
 
 /** Sizes by tool object, so that an agent's tools are converted once and not at every step. */
 export type ToolSizes = WeakMap<object, Size>
@@ -20,15 +20,24 @@ export function toolSize(tool: unknown, index: number, known: ToolSizes): Size {
   }
   const before = known.get(tool)
   if (before !== undefined) return before
-  const { tokens, bytes } = sizeOfJson(definition(tool, index))
-  const size = { tokens: tokens + OVERHEAD.tool.tokens, bytes: bytes + OVERHEAD.tool.bytes }
+  const { whole, read } = definition(tool, index)
+  const size = {
+    tokens: sizeOfText(read.replaceAll(SCHEMA_WORDS, '"type"')).tokens + OVERHEAD.tool.tokens,
+    bytes: sizeOfJson(whole).bytes + OVERHEAD.tool.bytes,
+  }
   known.set(tool, size)
   return size
 }
 
-function definition(tool: object, index: number): string {
+/** Words of JSON Schema that are one token each, as they are in every schema, and that look like more. */
+const SCHEMA_WORDS = /"(?:properties|description|parameters|required)"/g
+
+/** What is sent, and what of it the model is likely to read: the wrapping that calls it a function is the protocol's. */
+function definition(tool: object, index: number): { readonly whole: string; readonly read: string } {
   try {
-    return JSON.stringify(convertToOpenAITool(tool))
+    const sent: { readonly function?: object } = convertToOpenAITool(tool)
+    // A provider's own tool has no wrapping.
+    return { whole: JSON.stringify(sent), read: JSON.stringify(sent.function ?? sent) }
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new InvalidRequestError(

@@ -2,6 +2,7 @@ import { HumanMessage, SystemMessage } from "@langchain/core/messages"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { readFeatures } from "../features/read-features.ts"
+import { ConfigError } from "../spec/errors.ts"
 import { NO_USAGE } from "../spec/usage.ts"
 import { costOf } from "./cost.ts"
 import { DEFAULT_MEDIA_TOKENS, quote } from "./quote.ts"
@@ -73,8 +74,109 @@ describe("quote", () => {
     expect(held(features.inputBytes - 1, long, short)).toBe(at(long))
   })
 
+  it("holds at the dearest of several steps that the input may reach, and of none beyond", () => {
+    const features = featuresOf("word ".repeat(100))
+    const step = (aboveInputTokens: number, inputPerMTok: number) => ({
+      aboveInputTokens,
+      inputPerMTok,
+      outputPerMTok: 0,
+    })
+    const held = (...longContext: readonly ReturnType<typeof step>[]) =>
+      quote(features, ratesOf({ inputPerMTok: 1, outputPerMTok: 0, longContext }, "p"), options).money
+    const { inputBytes } = features
+    expect(held(step(10, 5), step(20, 3))).toBe(inputBytes * 5_000)
+    expect(held(step(10, 2), step(inputBytes - 1, 3))).toBe(inputBytes * 3_000)
+    expect(held(step(10, 2), step(inputBytes, 3))).toBe(inputBytes * 2_000)
+  })
+
+  it.each([
+    ["reasoning", { reasoningPerMTok: 9 }],
+    ["speech", { outputAudioPerMTok: 9 }],
+    ["pictures", { outputImagePerMTok: 9 }],
+  ])("holds the output at the rate of %s where that is the dearest", (_, part) => {
+    const dear = ratesOf({ inputPerMTok: 0, outputPerMTok: 1, ...part }, "p")
+    expect(quote(featuresOf("x"), dear, options).money).toBe(500 * 9_000)
+  })
+
+  it("holds pictures, clips and files at the rates they may be billed at, and words at their own", () => {
+    const price = { inputPerMTok: 1, outputPerMTok: 0, inputImagePerMTok: 5, inputAudioPerMTok: 32 }
+    const held = (media: object) =>
+      quote({ ...featuresOf("x"), ...media }, ratesOf(price, "p"), options).money - words
+    const words = quote(featuresOf("x"), ratesOf(price, "p"), options).money
+    expect(words).toBe(featuresOf("x").inputBytes * 1_000)
+    expect(held({ images: 1 })).toBe(4_800 * 5_000)
+    expect(held({ audioClips: 1 })).toBe(20_000 * 32_000)
+    expect(held({ files: 1 })).toBe(100_000 * 32_000)
+  })
+
+  it("bounds a picture as the model's price says, where that counts pictures in its own way", () => {
+    const own = ratesOf({ inputPerMTok: 0.15, outputPerMTok: 0.6, maxImageTokens: 48_169 }, "p")
+    const features = featuresOf("x")
+    const picture =
+      quote({ ...features, images: 2 }, own, options).tokens - quote(features, own, options).tokens
+    expect(picture).toBe(2 * 48_169)
+  })
+
+  it("refuses a call dearer than integers can hold, instead of holding too little", () => {
+    const dear = ratesOf({ inputPerMTok: 100_000, outputPerMTok: 100_000 }, "p")
+    const most = { ...options, maxOutputTokens: 100_000 }
+    expect(() => quote(featuresOf("x"), dear, most)).toThrow(ConfigError)
+  })
+
+  it("is never less than the cost of any usage that fits in it, at any price", () => {
+    const usd = fc.nat(50_000_000).map((micro) => micro / 1e6)
+    const figures = fc.record({
+      inputPerMTok: usd,
+      outputPerMTok: usd,
+      cachedInputPerMTok: usd,
+      cacheWritePerMTok: usd,
+      cacheWrite1hPerMTok: usd,
+      inputAudioPerMTok: usd,
+      inputImagePerMTok: usd,
+      reasoningPerMTok: usd,
+      outputAudioPerMTok: usd,
+      outputImagePerMTok: usd,
+    })
+    const steps = fc.uniqueArray(
+      fc.tuple(figures, fc.integer({ min: 1, max: 30_000 })).map(([price, aboveInputTokens]) => ({
+        ...price,
+        aboveInputTokens,
+      })),
+      { maxLength: 3, selector: ({ aboveInputTokens }) => aboveInputTokens },
+    )
+    const share = fc.double({ min: 0, max: 1, noNaN: true })
+    const shares = fc.tuple(share, share, share, share, share, share, share, share)
+    const media = fc.record({ images: fc.nat(2), audioClips: fc.nat(1) })
+    fc.assert(
+      fc.property(figures, steps, shares, media, fc.nat(2_000), (price, longContext, part, seen, bytes) => {
+        const rates = ratesOf({ ...price, longContext }, "p")
+        const features = { ...featuresOf("x"), ...seen, inputBytes: bytes }
+        const { money, tokens } = quote(features, rates, options)
+        const most = { images: seen.images * 4_800, clips: seen.audioClips * 20_000 }
+        const of = (index: number, whole: number) => Math.floor((part[index] ?? 0) * whole)
+        const inputImageTokens = of(0, most.images)
+        const inputAudioTokens = of(1, most.clips)
+        const words = of(2, tokens - 500 - most.images - most.clips)
+        const usage = {
+          ...NO_USAGE,
+          inputTokens: words + inputImageTokens + inputAudioTokens,
+          inputImageTokens,
+          inputAudioTokens,
+          cachedInputTokens: of(3, words),
+          cacheWriteTokens: of(4, words - of(3, words)),
+          cacheWrite1hTokens: of(5, of(4, words - of(3, words))),
+          outputTokens: 500,
+          reasoningTokens: of(6, 500),
+          outputAudioTokens: of(7, 500 - of(6, 500)),
+        }
+        expect(money).toBeGreaterThanOrEqual(costOf(usage, rates))
+      }),
+    )
+  })
+
   it.each([
     ["a cache write", { cacheWritePerMTok: 2 }],
+    ["a cache write for an hour", { cacheWrite1hPerMTok: 2 }],
     ["a cache read", { cachedInputPerMTok: 2 }],
   ])("holds the input at the rate of %s where that is the dearest", (_, cache) => {
     const features = featuresOf("x")
@@ -86,7 +188,8 @@ describe("quote", () => {
     ["a picture", { images: 1 }, 4_800],
     ["a clip behind a URL", { audioClips: 1 }, 20_000],
     ["a file behind a URL", { files: 1 }, 100_000],
-    ["a clip sent inline", { audioClips: 1, mediaBytes: 30_000 }, 50_000],
+    ["a clip sent inline", { audioClips: 1, mediaBytes: 30_001 }, 20_000 + 1_876],
+    ["a clip beside a file", { audioClips: 1, files: 1, mediaBytes: 30_000 }, 150_000],
     ["a file sent inline", { files: 1, mediaBytes: 250_000 }, 350_000],
     ["a file behind a URL beside one sent inline", { files: 2, mediaBytes: 190_000 }, 390_000],
     ["a picture sent inline", { images: 1, mediaBytes: 400_000 }, 4_800],

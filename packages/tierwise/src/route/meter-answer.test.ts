@@ -32,6 +32,21 @@ describe("meterAnswer", () => {
     expect(cost).toBe(100 * 1_000 + 7 * 10_000)
   })
 
+  it("books no total that a call with this cap cannot have had", () => {
+    const totalling = (total_tokens: number): Piece => ({
+      message: Object.assign(new AIMessageChunk("Hi"), {
+        usage_metadata: { input_tokens: 100, output_tokens: 5, total_tokens },
+      }),
+    })
+    expect(metered(totalling(90_000_000)).read("answered", false)).toMatchObject({
+      usage: { outputTokens: 5, estimated: true },
+      cost: 100 * 1_000 + 5 * 10_000,
+    })
+    expect(metered(totalling(140)).read("answered", false)).toMatchObject({
+      usage: { outputTokens: 40, estimated: false },
+    })
+  })
+
   it("counts the words itself where the provider reported nothing, and says so", () => {
     const outputTokens = estimateTokens("The light burns all night.")
     const { usage, cost } = metered(...["The light", " burns all", " night."].map(said)).read(
@@ -41,6 +56,71 @@ describe("meterAnswer", () => {
     expect(usage).toMatchObject({ inputTokens, outputTokens, estimated: true })
     expect(outputTokens).toBeGreaterThan(3)
     expect(cost).toBe(inputTokens * 1_000 + outputTokens * 10_000)
+  })
+
+  it("counts the tool calls that were seen, and what marks them as such", () => {
+    const call = { id: "1", name: "get_weather", args: { city: "Rome" } }
+    const outputTokens = estimateTokens('get_weather{"city":"Rome"}') + 4
+    const piece: Piece = { message: new AIMessage({ content: "", tool_calls: [call] }) }
+    expect(metered(piece).read("answered", false).usage).toMatchObject({ outputTokens, estimated: true })
+  })
+
+  it("counts the answers that LangChain does not show of several whole ones, but not those of a stream twice", () => {
+    const several = { features, rates, quote, maxOutputTokens: 40, completions: 3 }
+    const words = "The light burns."
+    const whole = meterAnswer(several)
+    whole.see({ message: new AIMessage(words) })
+    const outputTokens = 3 * estimateTokens(words)
+    expect(whole.read("answered", false).usage).toMatchObject({ outputTokens, estimated: true })
+    const streamed = meterAnswer(several)
+    for (let choice = 0; choice < 3; choice++) streamed.see(said(`${words} `))
+    const seen = estimateTokens(`${words} `.repeat(3))
+    expect(streamed.read("answered", false).usage).toMatchObject({ outputTokens: seen, estimated: true })
+  })
+
+  it("counts itself the half that a provider left out, and says so", () => {
+    const outputTokens = estimateTokens("The light burns all night.")
+    // Ollama leaves out a prompt it had in memory; a prompt of nothing there is not.
+    expect(metered(reporting(0, 7)).read("answered", false).usage).toMatchObject({
+      inputTokens,
+      outputTokens: 7,
+      estimated: true,
+    })
+    expect(
+      metered(said("The light burns all night."), reporting(9, 0)).read("answered", false).usage,
+    ).toMatchObject({
+      inputTokens: 9,
+      outputTokens,
+      estimated: true,
+    })
+  })
+
+  it("books pictures that nobody counted at their bound", () => {
+    const meter = meterAnswer({ features: { ...features, images: 1 }, rates, quote, maxOutputTokens: 40 })
+    meter.see(said("A lighthouse."))
+    expect(meter.read("answered", false).usage).toMatchObject({ inputTokens: 100, estimated: true })
+  })
+
+  it("books the quote for a report beyond what money can count", () => {
+    const dear = ratesOf({ inputPerMTok: 100_000, outputPerMTok: 100_000 }, "p")
+    const meter = meterAnswer({ features, rates: dear, quote, maxOutputTokens: 40 })
+    meter.see(reporting(90_000_000, 1))
+    expect(meter.read("answered", false)).toMatchObject({ cost: quote.money, usage: { estimated: true } })
+  })
+
+  it("bills what Anthropic's last event says, not what its events add up to", () => {
+    const start: Piece = {
+      message: Object.assign(new AIMessageChunk(""), {
+        usage_metadata: { input_tokens: 25, output_tokens: 1, total_tokens: 26 },
+        response_metadata: { model_provider: "anthropic", usage: {} },
+      }),
+    }
+    const pieces = [start, said("Hello!"), reporting(0, 15)]
+    expect(metered(...pieces).read("answered", false).usage).toMatchObject({
+      inputTokens: 25,
+      outputTokens: 15,
+      estimated: false,
+    })
   })
 
   it("counts no more words than the output cap lets through", () => {

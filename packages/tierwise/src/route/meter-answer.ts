@@ -1,11 +1,17 @@
 import type { Meter } from "../dispatch/dispatch-options.ts"
 import type { Piece } from "../langchain/piece.ts"
-import { generatedText, reportedUsage } from "../langchain/usage.ts"
+import {
+  generatedCalls,
+  generatedText,
+  reportedUsageWithin,
+  reportsCountOn,
+  usageOfPieces,
+} from "../langchain/usage.ts"
 import { costOf } from "../pricing/cost.ts"
 import type { Rates } from "../pricing/rates.ts"
 import { type Amount, ZERO_USD } from "../spec/money.ts"
 import type { RequestFeatures } from "../spec/request.ts"
-import { addUsage, type Usage } from "../spec/usage.ts"
+import { NO_USAGE, type Usage } from "../spec/usage.ts"
 import { estimateTokens } from "../tokens/estimate-tokens.ts"
 
 export interface MeterOptions {
@@ -14,23 +20,45 @@ export interface MeterOptions {
   readonly quote: Amount
   /** Of all answers of the call together, tokens: what the quote is made with. */
   readonly maxOutputTokens: number
+  /** Answers that were asked for (OpenAI's `n`). Default 1. */
+  readonly completions?: number | undefined
 }
+
+/**
+ * What a tool call takes beside its name and arguments: what marks it as one, and whom it is for. OpenAI's API reference
+ * reports 17 tokens for one whose name and arguments have 13.
+ */
+const TOKENS_PER_CALL = 4
 
 /**
  * Counts one try's answer. What the provider reported is the bill. Where it reported nothing, the words that were seen
  * are counted; where a call was sent and nothing of its answer was seen, it is booked at its quote, like a hold that
  * nobody closed. Both say that they are estimates.
  */
-export function meterAnswer({ features, rates, quote, maxOutputTokens }: MeterOptions): Meter<Piece> {
+export function meterAnswer({
+  features,
+  rates,
+  quote,
+  maxOutputTokens,
+  completions = 1,
+}: MeterOptions): Meter<Piece> {
   const seen: string[] = []
-  let reported: Usage | undefined
+  const reports: Usage[] = []
+  let calls = 0
+  let countsOn = false
   let lost = false
+  let isWhole = false
 
-  const seenTokens = () => Math.min(estimateTokens(seen.join("")), maxOutputTokens)
-  const wholeQuote = () => {
-    const inputTokens = quote.tokens - maxOutputTokens
-    return { usage: estimate(inputTokens, maxOutputTokens), cost: quote.money }
+  const seenTokens = () => {
+    const tokens = estimateTokens(seen.join("")) + calls * TOKENS_PER_CALL
+    // LangChain shows the first of several whole answers, and every chunk of several streamed ones.
+    return Math.min(isWhole ? tokens * completions : tokens, maxOutputTokens)
   }
+  const inputBound = quote.tokens - maxOutputTokens
+  const { images, audioClips, files } = features
+  // What a picture or a clip takes cannot be counted here; the quote has bounded it.
+  const likelyInput = images + audioClips + files > 0 ? inputBound : features.inputTokens
+  const wholeQuote = () => ({ usage: estimate(inputBound, maxOutputTokens), cost: quote.money })
   const priced = (usage: Usage) => {
     try {
       return { usage, cost: costOf(usage, rates) }
@@ -43,23 +71,32 @@ export function meterAnswer({ features, rates, quote, maxOutputTokens }: MeterOp
   return {
     see({ message, unseen }) {
       lost ||= unseen === true
+      isWhole ||= !("tool_call_chunks" in message)
       seen.push(generatedText(message))
-      reported = addUsage(reported, reportedUsage(message))
+      calls += generatedCalls(message)
+      countsOn ||= reportsCountOn(message)
+      const report = reportedUsageWithin(message, maxOutputTokens)
+      if (report !== undefined) reports.push(report)
     },
     read(ended, mayBeBilled) {
       if (ended === "failed" && !mayBeBilled) return { usage: undefined, cost: ZERO_USD }
       const saidNothing = seen.every((words) => words === "")
       if (lost || (ended === "failed" && saidNothing)) return wholeQuote()
-      if (reported === undefined) return priced(estimate(features.inputTokens, seenTokens()))
-      if (ended === "answered") return priced(reported)
+      const reported = usageOfPieces(reports, countsOn)
+      if (reported === undefined) return priced(estimate(likelyInput, seenTokens()))
+      const inputTokens = reported.inputTokens || likelyInput
       // Providers report the output last: what a broken stream has reported of it is less than what it has sent.
-      const outputTokens = Math.max(reported.outputTokens, seenTokens())
-      return priced({ ...reported, outputTokens, estimated: true })
+      const outputTokens =
+        ended === "failed" || reported.outputTokens === 0
+          ? Math.max(reported.outputTokens, seenTokens())
+          : reported.outputTokens
+      const asReported = inputTokens === reported.inputTokens && outputTokens === reported.outputTokens
+      const estimated = reported.estimated || ended === "failed" || !asReported
+      return priced({ ...reported, inputTokens, outputTokens, estimated })
     },
   }
 }
 
 function estimate(inputTokens: number, outputTokens: number): Usage {
-  const nothing = { cachedInputTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 }
-  return { inputTokens, outputTokens, ...nothing, estimated: true }
+  return { ...NO_USAGE, inputTokens, outputTokens }
 }

@@ -2,21 +2,49 @@ import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import type { Amount } from "./money.ts"
 import type { Tier } from "./request.ts"
 
-/** USD per million tokens, as providers publish it. */
+/** USD per million tokens, as providers publish it: 0 or more, at most 100,000. */
 export interface TokenPrice {
   readonly inputPerMTok: number
   readonly outputPerMTok: number
-  /** Default: `inputPerMTok`. */
+  /** Read from the provider's prompt cache. Default: `inputPerMTok`. */
   readonly cachedInputPerMTok?: number | undefined
-  /** Default: `inputPerMTok`. */
+  /** Written to the provider's prompt cache; Anthropic: for five minutes. Default: `inputPerMTok`. */
   readonly cacheWritePerMTok?: number | undefined
+  /** Written to it for an hour (Anthropic). Default: `cacheWritePerMTok`. */
+  readonly cacheWrite1hPerMTok?: number | undefined
+  /** Sound that is heard, cached or not. Default: `inputPerMTok`. */
+  readonly inputAudioPerMTok?: number | undefined
+  /** Pictures that are seen, cached or not. Default: `inputPerMTok`. */
+  readonly inputImagePerMTok?: number | undefined
+  /** Default: `outputPerMTok`. */
+  readonly reasoningPerMTok?: number | undefined
+  /** Speech. Default: `outputPerMTok`. */
+  readonly outputAudioPerMTok?: number | undefined
+  /** Pictures that are made. Default: `outputPerMTok`. */
+  readonly outputImagePerMTok?: number | undefined
+}
+
+/** Replaces the prices of the whole call when its input, cached tokens included, is longer than this. */
+export interface LongContextPrice extends TokenPrice {
+  /** Tokens, at least 1. */
+  readonly aboveInputTokens: number
 }
 
 /** What a provider publishes for one model. */
 export interface PublishedPrice extends TokenPrice {
-  /** Replaces the prices of the whole call when its input, cached tokens included, is longer than this. */
-  readonly longContext?: (TokenPrice & { readonly aboveInputTokens: number }) | undefined
-  /** Where the price was read, and when (ISO date). */
+  /** One step or several; of those that a call's input is above, the highest counts. */
+  readonly longContext?: LongContextPrice | readonly LongContextPrice[] | undefined
+  /**
+   * Every figure times this: 0.5 for a deployment that is billed at batch or flex prices, 1.1 for one in a region with a
+   * surcharge. Above 0, at most 100. Default 1.
+   */
+  readonly multiplier?: number | undefined
+  /**
+   * The most tokens one picture is billed as, for models that count pictures in their own way. Whole, 0 or more.
+   * Default: the router's `mediaTokens.image`.
+   */
+  readonly maxImageTokens?: number | undefined
+  /** Where the price was read, and when (ISO date, e.g. `2026-09-23`). */
   readonly source?: string | undefined
   readonly asOf?: string | undefined
 }
@@ -39,6 +67,17 @@ export type Price =
       readonly inputTokensPerSecond?: number | undefined
     }
   | "free"
+
+/** What things cost. `priceTable()` is one over published data; `priceTableContract` proves another. */
+export interface PriceTable {
+  /**
+   * The price of a provider's model, with where and when it was read.
+   *
+   * @param provider As in `openai/gpt-5`: `openai`, `anthropic`, `google`, `together`, …
+   * @throws ConfigError for a model whose price is unknown: nothing is free unless somebody says so.
+   */
+  priceOf(provider: string, model: string): Promise<Price>
+}
 
 /**
  * What a deployment can do. Only what is known to be true counts: a missing capability excludes the deployment

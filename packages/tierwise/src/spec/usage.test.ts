@@ -1,33 +1,19 @@
 import { describe, expect, it } from "vitest"
-import { addUsage, type Usage } from "./usage.ts"
+import { addUsage, NO_USAGE, type Usage } from "./usage.ts"
 
-const first: Usage = {
-  inputTokens: 100,
-  outputTokens: 20,
-  cachedInputTokens: 30,
-  cacheWriteTokens: 40,
-  reasoningTokens: 5,
-  estimated: false,
-}
+/** Every count another number, so that none can stand in for another. */
+const countingFrom = (from: number): Usage =>
+  Object.fromEntries(
+    Object.keys(NO_USAGE).map((name, index) => [name, name === "estimated" ? false : from + index]),
+  ) as unknown as Usage
+
+const first = countingFrom(100)
 
 describe("addUsage", () => {
   it("adds up every kind of token", () => {
-    const second: Usage = {
-      inputTokens: 1,
-      outputTokens: 2,
-      cachedInputTokens: 3,
-      cacheWriteTokens: 4,
-      reasoningTokens: 6,
-      estimated: false,
-    }
-    expect(addUsage(first, second)).toEqual({
-      inputTokens: 101,
-      outputTokens: 22,
-      cachedInputTokens: 33,
-      cacheWriteTokens: 44,
-      reasoningTokens: 11,
-      estimated: false,
-    })
+    const counts = Object.keys(NO_USAGE).filter((name) => name !== "estimated")
+    const expected = Object.fromEntries(counts.map((name, index) => [name, 100 + index + 7 + index]))
+    expect(addUsage(first, countingFrom(7))).toEqual({ ...expected, estimated: false })
   })
 
   it("is an estimate as soon as one of the two is", () => {

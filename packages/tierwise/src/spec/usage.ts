@@ -1,12 +1,29 @@
-/** Tokens of one provider call. `inputTokens` includes the cached ones, as LangChain reports it. */
+/**
+ * Tokens of one provider call, as they are billed. A part of a whole is billed at its own rate instead of the whole's,
+ * and never twice; parts of one whole do not overlap, but for `cacheWrite1hTokens`, a part of `cacheWriteTokens`.
+ */
 export interface Usage {
+  /** All that was read, cached tokens, pictures and sound included, as LangChain reports it. */
   readonly inputTokens: number
+  /** All that was written, reasoning and sound included. */
   readonly outputTokens: number
+  /** Part of `inputTokens`: read from the provider's prompt cache. */
   readonly cachedInputTokens: number
+  /** Part of `inputTokens`: written to that cache, for however long. */
   readonly cacheWriteTokens: number
+  /** Part of `cacheWriteTokens`: kept for an hour, where providers (Anthropic) bill that apart. */
+  readonly cacheWrite1hTokens: number
+  /** Part of `inputTokens`: sound that was heard. */
+  readonly inputAudioTokens: number
+  /** Part of `inputTokens`: pictures that were seen, where the provider tells them apart. */
+  readonly inputImageTokens: number
   /** Part of `outputTokens`. */
   readonly reasoningTokens: number
-  /** True if the provider reported no usage and these are our own counts. */
+  /** Part of `outputTokens`: speech. */
+  readonly outputAudioTokens: number
+  /** Part of `outputTokens`: pictures that were made. */
+  readonly outputImageTokens: number
+  /** True if the provider reported no usage, or not all of it, and our own counts stand in. */
   readonly estimated: boolean
 }
 
@@ -16,19 +33,34 @@ export const NO_USAGE: Usage = {
   outputTokens: 0,
   cachedInputTokens: 0,
   cacheWriteTokens: 0,
+  cacheWrite1hTokens: 0,
+  inputAudioTokens: 0,
+  inputImageTokens: 0,
   reasoningTokens: 0,
+  outputAudioTokens: 0,
+  outputImageTokens: 0,
   estimated: true,
 }
 
 /** The sum of two; undefined is nothing. An estimate anywhere makes the sum an estimate. */
 export function addUsage(a: Usage | undefined, b: Usage | undefined): Usage | undefined {
   if (a === undefined || b === undefined) return a ?? b
+  return combineUsage(a, b, (x, y) => x + y)
+}
+
+/** Count by count. An estimate anywhere makes the whole an estimate. */
+export function combineUsage(a: Usage, b: Usage, combine: (x: number, y: number) => number): Usage {
   return {
-    inputTokens: a.inputTokens + b.inputTokens,
-    outputTokens: a.outputTokens + b.outputTokens,
-    cachedInputTokens: a.cachedInputTokens + b.cachedInputTokens,
-    cacheWriteTokens: a.cacheWriteTokens + b.cacheWriteTokens,
-    reasoningTokens: a.reasoningTokens + b.reasoningTokens,
+    inputTokens: combine(a.inputTokens, b.inputTokens),
+    outputTokens: combine(a.outputTokens, b.outputTokens),
+    cachedInputTokens: combine(a.cachedInputTokens, b.cachedInputTokens),
+    cacheWriteTokens: combine(a.cacheWriteTokens, b.cacheWriteTokens),
+    cacheWrite1hTokens: combine(a.cacheWrite1hTokens, b.cacheWrite1hTokens),
+    inputAudioTokens: combine(a.inputAudioTokens, b.inputAudioTokens),
+    inputImageTokens: combine(a.inputImageTokens, b.inputImageTokens),
+    reasoningTokens: combine(a.reasoningTokens, b.reasoningTokens),
+    outputAudioTokens: combine(a.outputAudioTokens, b.outputAudioTokens),
+    outputImageTokens: combine(a.outputImageTokens, b.outputImageTokens),
     estimated: a.estimated || b.estimated,
   }
 }
