@@ -20,6 +20,7 @@ const ROOMS = [
   "validation",
   "telemetry",
   "cache",
+  "reports",
 ]
 
 /** Every folder of the library. A file at the top of src is a door, but for the hall, route.ts. */
@@ -33,6 +34,9 @@ const FOLDERS: ReadonlyMap<string, Place> = new Map<string, Place>([
   ["testing", "door"],
   ["fallback", "door"],
   ["env", "door"],
+  ["sqlite", "door"],
+  ["redis", "door"],
+  ["postgres", "door"],
   ...ROOMS.map((room): [string, Place] => [room, "room"]),
 ])
 
@@ -130,8 +134,8 @@ function staysInPlace({ from, to, kind, specifier }: ImportEdge): string | undef
 function runsInABrowser({ from, kind, specifier }: ImportEdge): string | undefined {
   const isOurs = from.startsWith(LIBRARY) && !isTest(from) && folderOf(from) !== "testing"
   if (!isOurs || specifier === undefined || !isBuiltin(specifier) || kind === "type") return undefined
-  if (kind === "dynamic" && folderOf(from) === "env") return undefined
-  return "the library also runs in browsers and at the edge; only env/ may load Node's modules, and only dynamically"
+  if (folderOf(from) === "sqlite" || (kind === "dynamic" && folderOf(from) === "env")) return undefined
+  return "the library also runs in browsers and at the edge; only sqlite/ may import Node's modules, and env/ load them"
 }
 
 function canBeRead({ from, specifier }: ImportEdge): string | undefined {

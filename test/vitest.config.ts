@@ -5,8 +5,9 @@ import { TEST_PROJECTS } from "./test-projects.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
-// Packages are tested from their sources, without a build; Vite wants the condition in both places.
-const conditions = ["@tierwise/source", "node", "import", "module", "default"]
+// Packages are tested from their sources, without a build; Vite wants the condition in both places. "import" is not
+// among them: workers would also answer a package's own require() with its ES module, which breaks pg.
+const conditions = ["@tierwise/source", "node", "module", "default"]
 
 const shared = { root, resolve: { conditions }, ssr: { resolve: { conditions } } }
 

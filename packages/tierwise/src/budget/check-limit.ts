@@ -8,6 +8,9 @@ export interface Spendable {
   readonly tokens?: number | undefined
 }
 
+/** `Number.MAX_SAFE_INTEGER` billionths, in whole US dollars. */
+const MOST_USD = 9_007_199
+
 /** @throws ConfigError for a limit that limits nothing, or that no spending could be held against. */
 export function checkLimit({ usd, tokens }: Spendable, path: string): void {
   if (usd === undefined && tokens === undefined) {
@@ -15,6 +18,9 @@ export function checkLimit({ usd, tokens }: Spendable, path: string): void {
   }
   if (usd !== undefined && !(Number.isFinite(usd) && usd > 0)) {
     throw new ConfigError(`${path}.usd`, `${usd} is not a limit`, "give a positive number of US dollars")
+  }
+  if (usd !== undefined && usd > MOST_USD) {
+    throw new ConfigError(`${path}.usd`, `${usd} is more than can be counted`, `give at most ${MOST_USD}`)
   }
   if (tokens !== undefined && !(Number.isSafeInteger(tokens) && tokens > 0)) {
     throw new ConfigError(

@@ -13,6 +13,7 @@ export type TierwiseErrorCode =
   | "invalid-request"
   | "no-eligible-deployment"
   | "budget-exceeded"
+  | "budget-unavailable"
   | "candidates-exhausted"
 
 /**
@@ -57,7 +58,11 @@ export function messageOf(error: unknown): string {
   return typeof error === "string" ? error : `${typeof error} was thrown`
 }
 
-/** An option, an environment variable or a model that cannot work. Thrown when the router is built. */
+/**
+ * What whoever wrote the program has to change: an option, an environment variable or a model that cannot work, thrown when
+ * the router is built; and, thrown by a budget, an amount that is none, an id that holds another amount, a ledger that is
+ * kept with other limits.
+ */
 export class ConfigError extends TierwiseError {
   readonly code = "invalid-config"
   /** Where: `deployments[2].price.inputPerMTok`, `MODEL_HEAVY`. */
@@ -74,7 +79,10 @@ export class ConfigError extends TierwiseError {
   }
 }
 
-/** A call that no deployment could be sent: an empty conversation, an unknown tier. Thrown before any money is held. */
+/**
+ * A call that no deployment could be sent, or nobody's money be held for: an empty conversation, an unknown tier, a scope whose
+ * id is too long. Thrown before any money is held.
+ */
 export class InvalidRequestError extends TierwiseError {
   readonly code = "invalid-request"
   /** Where: `messages[3].content`, `tier`. */
@@ -120,6 +128,24 @@ export class BudgetExceededError extends TierwiseError {
     )
     this.refusal = refusal
     this.quote = quote
+  }
+}
+
+/**
+ * The store that keeps the money did not answer, or holds what it cannot have written. Nothing is spent on a guess: a
+ * call is refused. What was spent already is booked as soon as the store is back.
+ */
+export class BudgetUnavailableError extends TierwiseError {
+  protected static override readonly mayHeal = true
+  readonly code = "budget-unavailable"
+  /** Name of the ledger. */
+  readonly store: string
+  readonly problem: string
+
+  constructor(store: string, problem: string, options?: ErrorOptions) {
+    super(`The budget "${store}" is not available: ${problem}.`, options)
+    this.store = store
+    this.problem = problem
   }
 }
 

@@ -1,11 +1,9 @@
-export {
-  type BudgetStoreUnderTest,
-  budgetStoreContract,
-  CONTRACT_LIMITS,
-} from "./budget-store-contract.ts"
+export { budgetStoreContract } from "./budget-store-contract.ts"
+export type { ContractBudget, MakeBudget } from "./budget-store-contract-subject.ts"
 export { chatModelContract } from "./chat-model-contract.ts"
 export type { ChatModelSupport, ChatModelUnderTest, ContractPrompts } from "./chat-model-contract-subject.ts"
 export { ContractBroken, type ContractCase } from "./contract.ts"
 export { estimatorContract } from "./estimator-contract.ts"
 export { policyContract } from "./policy-contract.ts"
+export { type PriceTableUnderTest, priceTableContract } from "./price-table-contract.ts"
 export { validatorContract } from "./validator-contract.ts"

@@ -1,0 +1,2 @@
+export { type RedisBudgetOptions, redisBudget } from "./redis-budget.ts"
+export type { IoRedisClient, NodeRedisClient, NodeRedisScript, RedisClient } from "./redis-client.ts"
