@@ -42,7 +42,8 @@ describe("money is held before it is spent", () => {
 
   it("goes on to a candidate that fits when a dearer one does not [A1.most-cost-effective]", async () => {
     const budget = memoryBudget({ limits: limitsOf(0.02) })
-    await using world = await openWorld({ budget, maxOutputTokens: 4_000 })
+    const underPressure = { whenRefused: "downgrade" } as const
+    await using world = await openWorld({ budget, maxOutputTokens: 4_000, underPressure })
     await world.router.invoke("Hello", { agentSpec: { minTier: "light" }, preference: 1 })
     expect(world.records[0]?.attempts.map(({ outcome }) => outcome)).toEqual(["skipped", "answered"])
   })
@@ -80,7 +81,9 @@ describe("money is held before it is spent", () => {
     const budget: typeof store = { ...store, settle: () => Promise.reject(new Error("disk full")) }
     await using world = await openWorld({ budget })
     expect((await world.router.invoke("Hello")).text).not.toBe("")
-    expect(world.records[0]?.problems).toEqual([{ room: "budget", error: "disk full" }])
+    expect(world.records[0]?.problems).toMatchObject([
+      { room: "budget", error: expect.stringContaining("is not available: disk full") },
+    ])
   })
 
   it("fails closed when the store cannot hold", async () => {

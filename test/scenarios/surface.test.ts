@@ -50,7 +50,7 @@ describe("a router as a chat model", () => {
   })
 
   it("says that it cannot be written down when it holds what cannot", () => {
-    const kept = router({ budget: memoryBudget({ limits: [] }) })
+    const kept = router({ budget: memoryBudget({ limits: [{ scope: "global", window: "day", usd: 1 }] }) })
     expect(JSON.parse(JSON.stringify(kept))).toMatchObject({ type: "not_implemented" })
   })
 

@@ -1,6 +1,13 @@
-export { type BudgetLimit, type MemoryBudgetOptions, memoryBudget } from "./budget/memory-budget.ts"
+export type { BudgetOptions, SharedBudgetOptions } from "./budget/ledger.ts"
+export type { BudgetLimit } from "./budget/limits.ts"
+export { type MemoryBudgetOptions, memoryBudget } from "./budget/memory-budget.ts"
+export type { PaceOptions, PressureOptions } from "./budget/pressure.ts"
+export { type AllowanceOptions, withAllowance } from "./budget/with-allowance.ts"
 export type { CacheRules } from "./cache/cache-key.ts"
 export { type KeyvCacheOptions, type KeyvStore, keyvCache } from "./cache/keyv-cache.ts"
+export { BudgetCallbackHandler } from "./callbacks/budget-callback-handler.ts"
+export type { BudgetCallbackHandlerOptions } from "./callbacks/budget-handler-options.ts"
+export type { CalledModel } from "./callbacks/called-model.ts"
 export { ASSUMED_CONTEXT_WINDOW, MIN_OUTPUT_ROOM } from "./catalog/eligibility.ts"
 export {
   CAPABILITY_CRITICALITY,
@@ -23,6 +30,7 @@ export {
   type ComplexityResult,
 } from "./complexity-estimator.ts"
 export { classifyFailure, type FailureContext } from "./dispatch/classify-failure.ts"
+export type { AfterRefusal } from "./dispatch/dispatch-options.ts"
 export { FAILURE_HANDLING, type FailureHandling } from "./dispatch/failure-handling.ts"
 export type { FromEnvOptions } from "./env/options-from-env.ts"
 export {
@@ -41,11 +49,57 @@ export {
   type ThresholdPolicyOptions,
   thresholdPolicy,
 } from "./policy/threshold-policy.ts"
+export { LEGACY_PRICES } from "./pricing/legacy-prices.ts"
 export type { CandidateOrder } from "./pricing/order.ts"
+export { type PriceTableOptions, priceTable, type StalePrice } from "./pricing/price-table.ts"
 export { DEFAULT_MEDIA_TOKENS, type MediaTokens, type QuoteInput } from "./pricing/quote.ts"
 export { DEFAULT_BASE_PRICE } from "./pricing/rates.ts"
+export {
+  type BudgetProjection,
+  type BudgetReport,
+  budgetReport,
+  type MonthlyBudget,
+  monthlyBudget,
+} from "./reports/budget-report.ts"
+export type { SkippedRecord } from "./reports/check-record.ts"
+export { type CostSuggestions, costSuggestions } from "./reports/cost-suggestions.ts"
+export { formatReport } from "./reports/format-report.ts"
+export { type MixRow, type ModelMix, modelMix } from "./reports/model-mix.ts"
+export {
+  type CountChange,
+  monthlyReport,
+  type PeriodChange,
+  type PeriodOptions,
+  type PeriodReport,
+  type PeriodReports,
+  weeklyReport,
+} from "./reports/period-reports.ts"
+export type { ReportMoney } from "./reports/report-money.ts"
+export {
+  type Comparison,
+  type GpuHours,
+  type Savings,
+  type SavingsOptions,
+  type SavingsReport,
+  type SavingsRow,
+  savingsReport,
+  type TokenSavings,
+} from "./reports/savings-report.ts"
+export {
+  type Spend,
+  type SpendGrouping,
+  type SpendOptions,
+  type SpendReport,
+  type SpendRow,
+  spendReport,
+} from "./reports/spend-report.ts"
+export type { Suggestion } from "./reports/suggestion.ts"
+export { DEFAULT_SUGGESTION_THRESHOLDS, type SuggestionThresholds } from "./reports/suggestion-thresholds.ts"
+export type { Reported, SkippedRecords } from "./reports/tally.ts"
+export type { CallQuote, PredictedCost } from "./route/predict-cost.ts"
 export { DEFAULT_TIERS } from "./route/resolve-options.ts"
-export type { DeploymentOptions, RouterOptions } from "./route/router-options.ts"
+export type { DeploymentOptions, RouterOptions, UnderPressure } from "./route/router-options.ts"
+export type { BudgetQuestion, WhenRefused } from "./route/router-parts.ts"
 export {
   type RouterCallOptions,
   RouterChatModel,
@@ -54,7 +108,10 @@ export {
 export type {
   BudgetStatus,
   BudgetStore,
+  BudgetUnit,
+  BudgetWarning,
   BudgetWindow,
+  Closing,
   Refusal,
   Reservation,
   ReserveOutcome,
@@ -65,7 +122,9 @@ export type {
   Deployment,
   DeploymentProfile,
   Exclusion,
+  LongContextPrice,
   Price,
+  PriceTable,
   PublishedPrice,
   TokenPrice,
 } from "./spec/catalog.ts"
@@ -73,6 +132,7 @@ export type { ComplexityEstimate, Estimator, EstimatorInput } from "./spec/compl
 export type { Attempt, FailureKind } from "./spec/dispatch.ts"
 export {
   BudgetExceededError,
+  BudgetUnavailableError,
   CandidatesExhaustedError,
   ConfigError,
   InvalidRequestError,
@@ -81,7 +141,14 @@ export {
   type TierwiseErrorCode,
 } from "./spec/errors.ts"
 export { type Amount, type NanoUsd, nanoToUsd, nanoUsd, usdToNano } from "./spec/money.ts"
-export type { DecisionReason, PolicyInput, RoutingDecision, RoutingPolicy, Snapshot } from "./spec/policy.ts"
+export type {
+  BudgetPressure,
+  DecisionReason,
+  PolicyInput,
+  RoutingDecision,
+  RoutingPolicy,
+  Snapshot,
+} from "./spec/policy.ts"
 export type {
   AgentSpec,
   AskedText,
@@ -101,6 +168,7 @@ export type {
   RouteEvent,
   RouteObserver,
   RouteRecord,
+  TierCost,
 } from "./spec/telemetry.ts"
 export type { Usage } from "./spec/usage.ts"
 export type { Answer, ResponseValidator, Verdict } from "./spec/validation.ts"

@@ -109,7 +109,7 @@ describe("the hall", () => {
   it("takes what looks like a defect inside a provider's package for that provider's failure", async () => {
     const odd = new TypeError("Cannot read properties of undefined (reading 'choices')")
     const { record } = await world({ light: model(odd), heavy: model("Yes.") }).ask()
-    expect(record.attempts).toMatchObject([{ failure: "unknown" }, { outcome: "answered" }])
+    expect(record.attempts).toMatchObject([{ failure: "truncated" }, { outcome: "answered" }])
   })
 
   it("throws a defect of a deployment's own making, before anything is sent, as it is", async () => {

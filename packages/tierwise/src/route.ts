@@ -2,7 +2,8 @@ import type { Invocation } from "./langchain/call-model.ts"
 import { replyMetadata } from "./langchain/reply.ts"
 import { checkRequest } from "./route/check-request.ts"
 import { climb, type InHand, type Words } from "./route/climb.ts"
-import { makePlan } from "./route/make-plan.ts"
+import { makePlan, type Planned } from "./route/make-plan.ts"
+import { type CallQuote, predictCost } from "./route/predict-cost.ts"
 import { recall, sayAgain, streamAgain } from "./route/recall.ts"
 import type { Routed } from "./route/routed.ts"
 import type { RouterParts } from "./route/router-parts.ts"
@@ -15,6 +16,8 @@ import type { Plan, RouteRecord } from "./spec/telemetry.ts"
 export interface Hall {
   /** What would be done, without calling anybody. */
   plan(request: RouteRequest, snapshot?: Snapshot): Promise<Plan>
+  /** What that may cost. */
+  quote(request: RouteRequest): Promise<CallQuote>
   generate(request: RouteRequest, invocation: Invocation): Promise<Routed>
   /** Yields the words as they come; returns them joined when the stream has closed. */
   stream(request: RouteRequest, invocation: Invocation): AsyncGenerator<Words, Routed, undefined>
@@ -23,8 +26,11 @@ export interface Hall {
 export function createHall(parts: RouterParts): Hall {
   return {
     async plan(request, snapshot) {
-      checkRequest(request, parts.tiers)
-      return (await makePlan(parts, request, snapshot ?? takeSnapshot(parts))).plan
+      return (await planned(parts, request, snapshot)).plan
+    },
+
+    async quote(request) {
+      return predictCost(parts, await planned(parts, request))
     },
 
     async generate(request, invocation) {
@@ -61,6 +67,11 @@ export function createHall(parts: RouterParts): Hall {
       }
     },
   }
+}
+
+async function planned(parts: RouterParts, request: RouteRequest, snapshot?: Snapshot): Promise<Planned> {
+  checkRequest(request, parts.tiers)
+  return makePlan(parts, request, snapshot ?? (await takeSnapshot(parts, request)))
 }
 
 /** Climbs until there is an answer, and closes the record on every way out. */

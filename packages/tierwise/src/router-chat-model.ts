@@ -23,6 +23,7 @@ import { type ChainRun, startChainRun } from "./langchain/chain-run.ts"
 import { HINTS, mergeOptions, readCall } from "./langchain/read-call.ts"
 import { metadataChunk, withReplyMetadata } from "./langchain/reply.ts"
 import type { StructuredSchema } from "./langchain/structured-schema.ts"
+import type { CallQuote } from "./route/predict-cost.ts"
 import { resolveOptions } from "./route/resolve-options.ts"
 import type { Routed } from "./route/routed.ts"
 import { DATA_OPTIONS, type RouterOptions } from "./route/router-options.ts"
@@ -175,10 +176,21 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     options: Partial<RouterCallOptions> & { readonly snapshot?: Snapshot | undefined } = {},
   ): Promise<Plan> {
     const { snapshot, ...rest } = options
-    const merged = mergeOptions(this.defaultOptions, rest) as RouterCallOptions
+    return this.hall.plan(this.requestOf(input, rest), snapshot)
+  }
+
+  /**
+   * What this call may cost, before it is made: the most, which is what a budget holds, and an estimate. Nobody is called.
+   * @throws NoEligibleDeploymentError if nobody can take it.
+   */
+  async quote(input: BaseLanguageModelInput, options: Partial<RouterCallOptions> = {}): Promise<CallQuote> {
+    return this.hall.quote(this.requestOf(input, options))
+  }
+
+  private requestOf(input: BaseLanguageModelInput, options: Partial<RouterCallOptions>): RouteRequest {
+    const merged = mergeOptions(this.defaultOptions, options) as RouterCallOptions
     const [{ configurable }, callOptions] = this._separateRunnableConfigFromCallOptions(merged)
-    const { request } = readCall(RouterChatModel.messagesOf(input), callOptions, configurable, undefined)
-    return this.hall.plan(request, snapshot)
+    return readCall(RouterChatModel.messagesOf(input), callOptions, configurable, undefined).request
   }
 
   /** @throws what the provider throws, an error of our own (`TierwiseError.isInstance`), or OutputParserException. */

@@ -2,7 +2,7 @@ import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import type { FailureKind } from "../spec/dispatch.ts"
 import { classifyFailure, retryAfterMs } from "./classify-failure.ts"
-import { FAILURE_HANDLING } from "./failure-handling.ts"
+import { FAILURE_HANDLING, mayBeBilled } from "./failure-handling.ts"
 
 const quiet = { callerAborted: false, timedOut: false, fromProvider: false }
 const named = (name: string, fields: object = {}) => Object.assign(new Error(name), { name }, fields)
@@ -76,7 +76,7 @@ describe("classifyFailure", () => {
   it("takes what looks like a defect for the provider's doing when it came out of its package", () => {
     const provider = { ...quiet, fromProvider: true }
     expect(classifyFailure(new SyntaxError("Unexpected token <"), provider)).toBe("truncated")
-    expect(classifyFailure(new TypeError("x is undefined"), provider)).toBe("unknown")
+    expect(classifyFailure(new TypeError("x is undefined"), provider)).toBe("truncated")
     expect(classifyFailure(named("GraphInterrupt"), provider)).toBe("control-flow")
     expect(classifyFailure({ status: 429 }, provider)).toBe("rate-limited")
   })
@@ -97,6 +97,20 @@ describe("classifyFailure", () => {
         expect(FAILURE_HANDLING[classifyFailure(error, quiet)]).toBeDefined()
       }),
     )
+  })
+})
+
+describe("mayBeBilled", () => {
+  const headers = new Headers()
+  it.each<[string, FailureKind, unknown, boolean]>([
+    ["an overload told inside a 200", "overloaded", { headers, error: { type: "overloaded_error" } }, true],
+    ["an error of no known kind inside a 200", "unknown", { headers, status: undefined }, true],
+    ["an overload that refused the call", "overloaded", { headers, status: 529 }, false],
+    ["a connection that was never made", "network", { headers: undefined, status: undefined }, false],
+    ["a time-out, whoever tells of it", "timeout", { headers, status: 504 }, true],
+    ["nothing at all", "unknown", undefined, false],
+  ])("of %s: %s", (_, kind, error, expected) => {
+    expect(mayBeBilled(kind, error)).toBe(expected)
   })
 })
 

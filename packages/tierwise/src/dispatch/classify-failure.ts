@@ -31,10 +31,20 @@ export function isControlFlow(error: unknown): boolean {
   )
 }
 
-/** A body that is no JSON was cut or garbled; one of an unexpected form broke the package that reads it. */
+/**
+ * True for an error that was told inside a 200, in the middle of a stream or instead of its first word: OpenAI's and
+ * Anthropic's clients throw it with the headers of the answer and without a status. What refuses a call outright has a
+ * status, and what never reached anybody has no headers. The prompt was taken, and may be billed, whatever the error says.
+ */
+export function cameInsideAnAnswer(error: unknown): boolean {
+  const { headers, status } = (error ?? {}) as Shape
+  return typeof headers === "object" && headers !== null && status === undefined
+}
+
+/** A body that is no JSON was cut or garbled; one of an unexpected form broke the package that reads it. Both were sent. */
 const SAID_BY_PROVIDER: Partial<Readonly<Record<FailureKind, FailureKind>>> = {
   unparseable: "truncated",
-  defect: "unknown",
+  defect: "truncated",
 }
 
 const BY_NAME: Readonly<Record<string, FailureKind>> = {

@@ -21,22 +21,42 @@ export interface Meter<P> {
 
 /** Money held for one candidate. Closed exactly once, on every way out. */
 export interface Hold {
+  /** In its ledger; undefined: nothing is held. */
+  readonly id: string | undefined
+  /** Keeps it from expiring for as long as the call goes on. Returns what ends that. */
+  keep(goesOn: () => boolean): () => void
   settle(actual: { usage: Usage | undefined; cost: NanoUsd }): Promise<void>
   release(): Promise<void>
 }
 
 export type HoldOutcome =
   | { readonly granted: true; readonly hold: Hold }
-  | { readonly granted: false; readonly refusal: Refusal; readonly quote: Amount }
+  | ({ readonly granted: false } & Refused)
+
+/** A hold that was not granted. */
+export interface Refused {
+  readonly refusal: Refusal
+  readonly quote: Amount
+}
+
+/**
+ * What follows when nobody has answered and somebody who should was refused: the call ends; those who are weaker are asked;
+ * or the refused are asked again, because something has changed.
+ */
+export type AfterRefusal = "block" | "downgrade" | "ask-again"
 
 export interface DispatchOptions<C extends DispatchCandidate, P> {
   /** In the order in which they are asked. */
   readonly candidates: readonly C[]
   /**
    * One try; a plain call has one piece. What it throws at once, before it returns, is our own or the caller's doing;
-   * what its pieces throw comes from the other side.
+   * what its pieces throw comes from the other side. `holdId` names the money that is held for it.
    */
-  readonly call: (candidate: C, signal: AbortSignal | undefined) => AsyncIterable<P>
+  readonly call: (
+    candidate: C,
+    signal: AbortSignal | undefined,
+    holdId: string | undefined,
+  ) => AsyncIterable<P>
   /** True for a piece that the reader has something of: the commit point. Default: any piece. */
   readonly opens?: ((piece: P) => boolean) | undefined
   /**
@@ -58,6 +78,13 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
   /** True if the other side is a provider's package, whose odd errors are the provider's and not defects of ours. */
   readonly isProvider?: ((candidate: C) => boolean) | undefined
   readonly hold?: ((candidate: C) => Promise<HoldOutcome>) | undefined
+  /**
+   * True for a candidate that stands in for others when they fail, and when one was refused only if `whenRefused` says so.
+   * Those are asked last. Default: none does.
+   */
+  readonly isWeaker?: ((candidate: C) => boolean) | undefined
+  /** Asked with the cheapest refusal before a weaker candidate is, or the call ends. Default: `block`. */
+  readonly whenRefused?: ((refused: Refused) => Promise<AfterRefusal>) | undefined
   readonly meter?: ((candidate: C) => Meter<P>) | undefined
   /** The caller's signal. */
   readonly signal?: AbortSignal | undefined

@@ -1,17 +1,36 @@
 import { getEventListeners } from "node:events"
 import { afterEach, describe, expect, it, vi } from "vitest"
 import type { Attempt } from "../spec/dispatch.ts"
-import { BudgetExceededError, CandidatesExhaustedError } from "../spec/errors.ts"
+import { BudgetExceededError, BudgetUnavailableError, CandidatesExhaustedError } from "../spec/errors.ts"
 import { nanoUsd } from "../spec/money.ts"
 import { NO_USAGE } from "../spec/usage.ts"
 import { dispatch } from "./dispatch.ts"
-import type { DispatchCandidate, DispatchOptions, DispatchSettings, HoldOutcome } from "./dispatch-options.ts"
+import type {
+  AfterRefusal,
+  DispatchCandidate,
+  DispatchOptions,
+  DispatchSettings,
+  Hold,
+  HoldOutcome,
+} from "./dispatch-options.ts"
 import { type Pause, pause } from "./pause.ts"
 import type { Relay } from "./relay.ts"
+
+const SOME_HOLD: Hold = {
+  id: "some",
+  keep: () => () => {},
+  settle: async () => {},
+  release: async () => {},
+}
 
 const target = (deploymentId: string): DispatchCandidate => ({ deploymentId, tier: "light" })
 const failing = (status: number, fields: object = {}) =>
   Object.assign(new Error(`status ${status}`), { status, ...fields })
+
+const refusedAt = (money: number) => {
+  const refusal = { scope: "global:all", window: "day", unit: "NanoUsd", limit: 100, remaining: 100 } as const
+  return new BudgetExceededError({ ...refusal, resetsAt: undefined }, { money: nanoUsd(money), tokens: 1 })
+}
 
 /** What each candidate does at each try: an error to throw, or the pieces to yield (an error among them breaks it). */
 type Script = Readonly<Record<string, readonly (Error | readonly (string | Error)[])[]>>
@@ -43,6 +62,8 @@ function world(
       return {
         granted: true,
         hold: {
+          id: `hold of ${deploymentId}`,
+          keep: () => () => {},
           settle: async ({ cost }) => void log.push(`settle ${deploymentId} ${cost}`),
           release: async () => void log.push(`release ${deploymentId}`),
         },
@@ -149,6 +170,37 @@ describe("dispatch", () => {
     expect(log.filter((line) => line.startsWith("call"))).toEqual(["call a", "call b", "call c"])
   })
 
+  it("goes on to the next candidate when somebody else's budget refuses a call, which is no try", async () => {
+    const { run, log, attempts } = world(
+      { a: [refusedAt(300)], b: [refusedAt(200)], c: [["ok"]] },
+      { maxFallbackAttempts: 0 },
+    )
+    expect(await run()).toEqual(["ok"])
+    expect(log.filter((line) => !line.startsWith("call"))).toEqual([
+      "hold a",
+      "release a",
+      "hold b",
+      "release b",
+      "hold c",
+      "settle c 1",
+    ])
+    expect(attempts.map(({ outcome }) => outcome)).toEqual(["skipped", "skipped", "answered"])
+  })
+
+  it("ends with the cheapest refusal when somebody else's budget refuses every call", async () => {
+    const { run } = world({ a: [refusedAt(300)], b: [refusedAt(200)], c: [refusedAt(400)] })
+    const error = await run().catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ constructor: BudgetExceededError, quote: { money: 200 } })
+  })
+
+  it("asks the next when a candidate's own ledger is down, and says so when all are", async () => {
+    const down = new BudgetUnavailableError("main", "connection lost")
+    expect(await world({ a: [down], b: [["b"]] }).run()).toEqual(["b"])
+    const { run, log } = world({ a: [down], b: [down] })
+    await expect(run()).rejects.toBe(down)
+    expect(log).toEqual(["hold a", "call a", "release a", "hold b", "call b", "release b"])
+  })
+
   it("tells every attempt when all failed, with the last error as cause", async () => {
     const last = failing(404)
     const { run } = world({ a: [failing(401)], b: [last] })
@@ -208,7 +260,10 @@ describe("dispatch", () => {
       await pause(5, undefined)
       closed = true
     }
-    const hold = async (): Promise<HoldOutcome> => ({ granted: true, hold: { settle, release: settle } })
+    const hold = async (): Promise<HoldOutcome> => ({
+      granted: true,
+      hold: { ...SOME_HOLD, settle, release: settle },
+    })
     await world({ a: [["ok"]] }, {}, { hold }).run()
     expect(closed).toBe(true)
   })
@@ -292,6 +347,16 @@ describe("dispatch", () => {
     expect(log.slice(0, 3)).toEqual(["hold a", "call a", "settle a 0"])
   })
 
+  it("settles a call that was taken before it failed as maybe billed, and tries nothing under its hold again", async () => {
+    const overloaded = Object.assign(new Error("Overloaded"), {
+      headers: new Headers(),
+      error: { type: "overloaded_error" },
+    })
+    const { run, log } = world({ a: [overloaded, ["too late"]], b: [["ok"]] })
+    expect(await run()).toEqual(["ok"])
+    expect(log).toEqual(["hold a", "call a", "settle a 0", "hold b", "call b", "settle b 1"])
+  })
+
   it("takes a defect inside a provider's package for its failure, and one of our own for what it is", async () => {
     const odd = new TypeError("x is undefined")
     const isProvider = () => true
@@ -351,11 +416,136 @@ describe("dispatch", () => {
       resetsAt: 0,
     } as const
     const refused: HoldOutcome = { granted: false, refusal, quote: { money: nanoUsd(9), tokens: 1 } }
-    const granted: HoldOutcome = { granted: true, hold: { settle: async () => {}, release: async () => {} } }
+    const granted: HoldOutcome = { granted: true, hold: SOME_HOLD }
     const hold = async ({ deploymentId }: DispatchCandidate) => (deploymentId === "a" ? refused : granted)
     const { run, attempts } = world({ a: [["dear"]], b: [["cheap"]] }, {}, { hold })
     expect(await run()).toEqual(["cheap"])
     expect(attempts[0]).toMatchObject({ outcome: "skipped", because: "unaffordable" })
+  })
+
+  describe("when the budget refuses everybody who should answer", () => {
+    const refusal = {
+      scope: "tenant:a",
+      window: "day",
+      unit: "NanoUsd",
+      limit: 5,
+      remaining: 1,
+      resetsAt: 0,
+    } as const
+    const quotes: Readonly<Record<string, number>> = { strong: 9, stronger: 12, weak: 2 }
+    const limited = (limits: Readonly<Record<string, number>>, answer: AfterRefusal | undefined) => {
+      const asked: number[] = []
+      const used: Record<string, number> = {}
+      const scripted = { strong: [["strong"]], stronger: [["stronger"]], weak: [["weak"]] }
+      const story = world(
+        scripted,
+        {},
+        {
+          hold: async ({ deploymentId }) => {
+            const quote = { money: nanoUsd(quotes[deploymentId] ?? 0), tokens: 1 }
+            const nth = used[deploymentId] ?? 0
+            used[deploymentId] = nth + 1
+            if (quote.money > (limits[`${deploymentId}${nth}`] ?? limits[deploymentId] ?? 0))
+              return { granted: false, refusal, quote }
+            return { granted: true, hold: SOME_HOLD }
+          },
+          isWeaker: ({ deploymentId }) => deploymentId === "weak",
+          whenRefused: async ({ quote }) => {
+            asked.push(quote.money)
+            return answer ?? "block"
+          },
+        },
+      )
+      return { ...story, asked }
+    }
+
+    it("ends the call, and asks no weaker candidate, although that one could be paid", async () => {
+      const { run, asked, attempts } = limited({ weak: 100 }, "block")
+      await expect(run()).rejects.toMatchObject({ code: "budget-exceeded", quote: { money: 9 } })
+      expect(asked).toEqual([9])
+      expect(attempts.map(({ deploymentId }) => deploymentId)).toEqual(["strong", "stronger"])
+    })
+
+    it("asks a weaker candidate where that is wanted", async () => {
+      const { run, attempts } = limited({ weak: 100 }, "downgrade")
+      expect(await run()).toEqual(["weak"])
+      expect(attempts.map(({ outcome }) => outcome)).toEqual(["skipped", "skipped", "answered"])
+    })
+
+    it("tells the cheapest refusal when the weaker is refused too, and is asked only once", async () => {
+      const { run, asked } = limited({}, "downgrade")
+      await expect(run()).rejects.toMatchObject({ code: "budget-exceeded", quote: { money: 2 } })
+      expect(asked).toEqual([9])
+    })
+
+    it("asks everybody again when something has changed", async () => {
+      const { run, asked } = limited({ strong0: 0, strong1: 100 }, "ask-again")
+      expect(await run()).toEqual(["strong"])
+      expect(asked).toEqual([9])
+    })
+
+    it("lets a weaker candidate stand in for one that was called and failed", async () => {
+      const { run, asked } = limited({ strong: 100, weak: 100 }, "block")
+      expect(await run()).toEqual(["strong"])
+      expect(asked).toEqual([])
+      const failed = world(
+        { strong: [failing(401)], weak: [["weak"]] },
+        {},
+        { isWeaker: ({ deploymentId }) => deploymentId === "weak" },
+      )
+      expect(await failed.run()).toEqual(["weak"])
+    })
+  })
+
+  it("tells the call and the record which hold pays for it", async () => {
+    const ids: (string | undefined)[] = []
+    const call = async function* (_: DispatchCandidate, __: AbortSignal | undefined, holdId?: string) {
+      ids.push(holdId)
+      yield "one"
+    }
+    const { run, attempts } = world({ a: [] }, {}, { call })
+    await run()
+    expect(ids).toEqual(["hold of a"])
+    expect(attempts[0]?.holdId).toBe("hold of a")
+  })
+
+  it("keeps a hold while the provider is at work or its reader reads on, and no longer", async () => {
+    const looks: boolean[] = []
+    let goesOn: () => boolean = () => false
+    let letGo = 0
+    const hold = async (): Promise<HoldOutcome> => ({
+      granted: true,
+      hold: {
+        ...SOME_HOLD,
+        keep: (asked) => {
+          goesOn = asked
+          return () => void letGo++
+        },
+      },
+    })
+    let arrive = () => {}
+    const call = async function* () {
+      await new Promise<void>((resolve) => {
+        arrive = resolve
+      })
+      yield "one"
+      yield "two"
+    }
+    const { options } = world({ a: [] }, {}, { hold, call })
+    const reading = dispatch(options)
+    const first = reading.next()
+    await pause(1, undefined)
+    looks.push(goesOn())
+    looks.push(goesOn())
+    arrive()
+    await first
+    looks.push(goesOn())
+    looks.push(goesOn())
+    await reading.next()
+    looks.push(goesOn())
+    await reading.return(undefined)
+    expect(looks).toEqual([true, true, false, false, true])
+    expect(letGo).toBe(1)
   })
 
   it("tells of the failure, not of the budget, when one was called and another refused", async () => {
@@ -368,7 +558,7 @@ describe("dispatch", () => {
       resetsAt: 0,
     } as const
     const refused: HoldOutcome = { granted: false, refusal, quote: { money: nanoUsd(9), tokens: 1 } }
-    const granted: HoldOutcome = { granted: true, hold: { settle: async () => {}, release: async () => {} } }
+    const granted: HoldOutcome = { granted: true, hold: SOME_HOLD }
     const hold = async ({ deploymentId }: DispatchCandidate) => (deploymentId === "a" ? granted : refused)
     const { run, attempts } = world({ a: [failing(401)], b: [["dear"]] }, {}, { hold })
     await expect(run()).rejects.toThrow(CandidatesExhaustedError)

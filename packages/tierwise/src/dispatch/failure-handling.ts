@@ -1,11 +1,12 @@
 import type { FailureKind } from "../spec/dispatch.ts"
+import { cameInsideAnAnswer } from "./classify-failure.ts"
 
 export interface FailureHandling {
   /** `backoff`: try the same candidate again after a pause. `if-last`: only when nobody else is left to ask. */
   readonly retry: "backoff" | "if-last" | "never"
   /** False: the error is the caller's to see and is rethrown as it is. */
   readonly fallback: boolean
-  /** True if the provider may bill the try although no answer came back. */
+  /** True if the provider may bill the try although no answer came back; see `mayBeBilled` for one that did begin. */
   readonly mayBeBilled: boolean
 }
 
@@ -32,4 +33,9 @@ export const FAILURE_HANDLING: Readonly<Record<FailureKind, FailureHandling>> = 
   aborted: { ...stopHere, mayBeBilled: true },
   "control-flow": stopHere,
   defect: stopHere,
+}
+
+/** Whether the provider may bill a try that ended with this error: by its kind, or because it was taken before it failed. */
+export function mayBeBilled(failure: FailureKind, error: unknown): boolean {
+  return FAILURE_HANDLING[failure].mayBeBilled || cameInsideAnAnswer(error)
 }

@@ -7,6 +7,8 @@ export interface Relay<P> extends AsyncIterable<P> {
   taken(): P | undefined
   /** How the answer ended; undefined: the reader has not come to its end. */
   ending(): Ending | undefined
+  /** Whether the provider is at work on the next piece, or pieces have been taken since this was asked last. */
+  goesOn(): boolean
   close(): void
 }
 
@@ -21,6 +23,8 @@ export function relay<P>(
   const pieces: P[] = []
   let joined: P | undefined
   let ending: Ending | undefined
+  let isAsked = false
+  let counted = 0
   /** Ends the reader's wait for the next piece. */
   let wake: ((result: IteratorResult<P>) => void) | undefined
 
@@ -29,12 +33,16 @@ export function relay<P>(
     return { done: true, value: undefined }
   }
   const took = (result: IteratorResult<P>): IteratorResult<P> => {
+    isAsked = false
     // A piece that comes after the end is nobody's any more.
     if (result.done === true || ending !== undefined) return end({ ended: "well" })
     pieces.push(result.value)
     return result
   }
-  const failed = (error: unknown) => end({ ended: "badly", error })
+  const failed = (error: unknown) => {
+    isAsked = false
+    return end({ ended: "badly", error })
+  }
   const onAbort = () => {
     const ended = end({ ended: "badly", error: signal?.reason })
     wake?.(ended)
@@ -44,6 +52,7 @@ export function relay<P>(
   const next = (): Promise<IteratorResult<P>> => {
     if (signal?.aborted === true) onAbort()
     if (ending !== undefined) return Promise.resolve({ done: true, value: undefined })
+    isAsked = true
     if (signal === undefined) return rest.next().then(took, failed)
     return new Promise((resolve) => {
       wake = resolve
@@ -57,6 +66,11 @@ export function relay<P>(
       return joined
     },
     ending: () => ending,
+    goesOn() {
+      const moved = pieces.length > counted
+      counted = pieces.length
+      return isAsked || moved
+    },
     close: () => signal?.removeEventListener("abort", onAbort),
   }
 }

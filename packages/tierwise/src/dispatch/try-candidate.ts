@@ -1,10 +1,16 @@
 import type { Attempt, FailureKind } from "../spec/dispatch.ts"
-import { messageOf } from "../spec/errors.ts"
+import { type BudgetExceededError, messageOf, TierwiseError } from "../spec/errors.ts"
 import { type NanoUsd, ZERO_USD } from "../spec/money.ts"
 import { NO_USAGE, type Usage } from "../spec/usage.ts"
 import { classifyFailure, retryAfterMs } from "./classify-failure.ts"
-import type { DispatchCandidate, DispatchOptions, DispatchSettings, Hold } from "./dispatch-options.ts"
-import { FAILURE_HANDLING } from "./failure-handling.ts"
+import type {
+  DispatchCandidate,
+  DispatchOptions,
+  DispatchSettings,
+  Hold,
+  Refused,
+} from "./dispatch-options.ts"
+import { FAILURE_HANDLING, mayBeBilled } from "./failure-handling.ts"
 import { type Relay, relay } from "./relay.ts"
 import { withSignal } from "./with-signal.ts"
 
@@ -21,6 +27,8 @@ export type Ended =
       /** False: the candidate's package would not even ask. */
       readonly wasSent: boolean
     }
+  /** By a budget that others keep, such as a handler of the call's: nobody was asked. */
+  | { readonly refused: Refused }
 
 /** All tries at one candidate, under one hold. */
 export async function* tryCandidate<C extends DispatchCandidate, P>(
@@ -35,11 +43,14 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
   const heldBack = options.holdsBack?.(candidate) === true
   // At most one try under a hold costs anything: what may have been billed is not tried again under it.
   let spent: { readonly usage: Usage | undefined; readonly cost: NanoUsd } | undefined
+  let current: ReturnType<typeof newTry<C, P>> | undefined
+  const letGo = hold.keep(() => current?.goesOn() ?? false)
   try {
     for (let retry = 0; ; retry++) {
       const startedAt = now()
       const meter = options.meter?.(candidate)
-      const tried = newTry(options, candidate)
+      const tried = newTry(options, candidate, hold.id)
+      current = tried
       let openedAt: number | undefined
       let finished = false
       let rest: Relay<P> | undefined
@@ -50,10 +61,10 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
       const fail = (failure: FailureKind, error: unknown) => {
         finished = true
         seeRest()
-        const mayBeBilled = openedAt !== undefined || FAILURE_HANDLING[failure].mayBeBilled
-        const { usage, cost } = meter?.read("failed", tried.wasSent() && mayBeBilled) ?? NOTHING_READ
+        const isBillable = tried.wasSent() && (openedAt !== undefined || mayBeBilled(failure, error))
+        const { usage, cost } = meter?.read("failed", isBillable) ?? NOTHING_READ
         if (usage !== undefined) spent = { usage, cost }
-        const base = attemptBase(candidate, startedAt, now() - startedAt)
+        const base = attemptBase(candidate, startedAt, now() - startedAt, hold.id)
         report({ ...base, outcome: "failed", failure, error: messageOf(error), cost, usage })
         return usage !== undefined
       }
@@ -87,7 +98,7 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         spent = { usage, cost }
         finished = true
         report({
-          ...attemptBase(candidate, startedAt, endedAt - startedAt),
+          ...attemptBase(candidate, startedAt, endedAt - startedAt, hold.id),
           outcome: "answered",
           usage: usage ?? NO_USAGE,
           cost,
@@ -98,6 +109,13 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         return ANSWERED
       } catch (error) {
         if (finished) throw error
+        const refused = openedAt === undefined ? refusalIn(error) : undefined
+        if (refused !== undefined) {
+          finished = true
+          const base = attemptBase(candidate, startedAt, now() - startedAt, hold.id)
+          report({ ...base, outcome: "skipped", because: "unaffordable" })
+          return { refused }
+        }
         const failure = classifyFailure(error, tried.fired())
         const billed = fail(failure, error)
         // Past the commit point the reader has seen words of this candidate: nobody else may continue them unmarked.
@@ -114,25 +132,54 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
       }
     }
   } finally {
+    letGo()
     await (spent === undefined ? hold.release() : hold.settle(spent))
   }
 }
 
+/** Undefined for any other error. */
+function refusalIn(error: unknown): Refused | undefined {
+  const found = TierwiseError.find(error)
+  return found?.code === "budget-exceeded" ? (found as BudgetExceededError) : undefined
+}
+
 /** One call with its own time-out until the answer opens. */
-function newTry<C extends DispatchCandidate, P>(options: DispatchOptions<C, P>, candidate: C) {
+function newTry<C extends DispatchCandidate, P>(
+  options: DispatchOptions<C, P>,
+  candidate: C,
+  holdId: string | undefined,
+) {
   const { call, signal, settings, isProvider } = options
   const { attemptTimeoutMs, now } = settings
   const timeout = attemptTimeoutMs === undefined ? undefined : new AbortController()
   const timer = timeout && setTimeout(() => timeout.abort(timeoutError(attemptTimeoutMs)), attemptTimeoutMs)
   const both = timeout && signal ? AbortSignal.any([signal, timeout.signal]) : (timeout?.signal ?? signal)
   let pieces: AsyncIterator<P> | undefined
+  let rest: Relay<P> | undefined
+  let isAsked = false
+  let moved = false
   return {
     async next(): Promise<IteratorResult<P>> {
       both?.throwIfAborted()
-      pieces ??= call(candidate, both)[Symbol.asyncIterator]()
-      return withSignal(pieces.next(), both)
+      pieces ??= call(candidate, both, holdId)[Symbol.asyncIterator]()
+      isAsked = true
+      moved = true
+      try {
+        return await withSignal(pieces.next(), both)
+      } finally {
+        isAsked = false
+      }
     },
-    handOver: (join: (pieces: readonly P[]) => P) => relay(pieces as AsyncIterator<P>, join, both),
+    /** Whether the provider is at work, or its reader has read on since this was asked last. */
+    goesOn(): boolean {
+      const since = moved || isAsked || rest?.goesOn() === true
+      moved = false
+      return since
+    },
+    handOver(join: (pieces: readonly P[]) => P): Relay<P> {
+      rest = relay(pieces as AsyncIterator<P>, join, both)
+      return rest
+    },
     /** The answer has begun, and may take its time from here on. */
     open(): number {
       clearTimeout(timer)
@@ -178,14 +225,15 @@ function retryPause(
   return random() * Math.min(retryBaseMs * 2 ** retriesSoFar, MAX_RETRY_PAUSE_MS)
 }
 
-type AttemptBase = Pick<Attempt, "deploymentId" | "tier" | "startedAt" | "durationMs">
+type AttemptBase = Pick<Attempt, "deploymentId" | "tier" | "startedAt" | "durationMs" | "holdId">
 
 export function attemptBase(
   { deploymentId, tier }: DispatchCandidate,
   startedAt: number,
   durationMs: number,
+  holdId?: string,
 ): AttemptBase {
-  return { deploymentId, tier, startedAt, durationMs }
+  return { deploymentId, tier, startedAt, durationMs, ...(holdId !== undefined && { holdId }) }
 }
 
 const NOTHING_READ: { readonly usage: Usage | undefined; readonly cost: NanoUsd } = {

@@ -2,9 +2,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, it, vi } from "vitest"
+import { priceTable } from "../pricing/price-table.ts"
 import { resolveOptions } from "../route/resolve-options.ts"
 import { RouterChatModel } from "../router-chat-model.ts"
+import type { BudgetStore, BudgetWarning } from "../spec/budget.ts"
 import { ConfigError } from "../spec/errors.ts"
+import { nanoUsd } from "../spec/money.ts"
 import { optionsFromEnv } from "./options-from-env.ts"
 import { PROVIDERS, type Provider } from "./providers.ts"
 import { readEnvFile } from "./read-env-file.ts"
@@ -143,6 +146,15 @@ describe("optionsFromEnv", () => {
     expect((await read(free)).deployments[0]?.price).toBe("free")
   })
 
+  it("asks the caller's own price table, if there is one, for prices that no variable says", async () => {
+    const mine = { inputPerMTok: 3, outputPerMTok: 12, source: "our contract", asOf: "2026-11-01" }
+    const prices = priceTable({ overrides: { "openai/ft:ours": mine } })
+    const env = { OPENAI_API_KEY: "none", MODEL_LIGHT: "openai/ft:ours" }
+    const { deployments } = await optionsFromEnv({ env, envFile: false, prices })
+    expect(deployments[0]?.price).toEqual(mine)
+    await expect(read(env)).rejects.toMatchObject({ path: "MODEL_LIGHT_PRICE" })
+  })
+
   it("finds published prices also where the price list knows the provider by another name", async () => {
     const env = {
       MODEL_LIGHT: "togetherai/meta-llama/Llama-3.3-70B-Instruct-Turbo",
@@ -160,7 +172,7 @@ describe("optionsFromEnv", () => {
     ])
   })
 
-  it("limits tokens per tenant by day and month [E4.daily] [E4.monthly]", async () => {
+  it("limits tokens per tenant by day and month, and all dollars by month [E4.daily] [E4.monthly] [C4.limit]", async () => {
     const limits = async (env: Env) => {
       const statuses = await (await read(env)).budget?.status({ tenant: "a" })
       return statuses?.map(({ window, unit, limit }) => [window, unit, limit])
@@ -168,8 +180,10 @@ describe("optionsFromEnv", () => {
     expect(await limits({})).toEqual([
       ["day", "tokens", 1_000_000],
       ["month", "tokens", 20_000_000],
+      ["month", "NanoUsd", 100e9],
     ])
-    expect(await limits({ TOKEN_BUDGET_DAILY: "none", TOKEN_BUDGET_MONTHLY: "none" })).toBeUndefined()
+    const none = { TOKEN_BUDGET_DAILY: "none", TOKEN_BUDGET_MONTHLY: "none", MONTHLY_BUDGET_LIMIT: "none" }
+    expect(await limits(none)).toBeUndefined()
   })
 
   it("keeps one tenant's tokens apart from another's [E4.per-tenant]", async () => {
@@ -179,6 +193,7 @@ describe("optionsFromEnv", () => {
     expect(await scopesOf("a")).toEqual([
       ["tenant:a", "day"],
       ["tenant:a", "month"],
+      ["global:all", "month"],
     ])
   })
 
@@ -195,11 +210,35 @@ describe("optionsFromEnv", () => {
     )
   })
 
+  it("limits what one request may cost, and warns at a share of it [A1.request-budget] [A1.alert-threshold]", async () => {
+    const warned: number[] = []
+    const env = { DEFAULT_BUDGET: "0.01", COST_ALERT_THRESHOLD: "0.5" }
+    const options = {
+      env,
+      envFile: false,
+      onWarning: ({ share }: BudgetWarning) => warned.push(share),
+    } as const
+    const budget = (await optionsFromEnv(options)).budget as BudgetStore
+    const scopes = { request: "r-1" }
+    const amount = (money: number) => ({ money: nanoUsd(money), tokens: 0 })
+    expect(await budget.reserve({ id: "dear", scopes, amount: amount(10_000_001) })).toMatchObject({
+      granted: false,
+      refusal: { scope: "request:r-1", limit: 10_000_000 },
+    })
+    for (const [id, money] of [["a", 4_000_000] as const, ["b", 1_000_000] as const]) {
+      await budget.reserve({ id, scopes, amount: amount(money) })
+      await budget.settle(id, amount(money))
+    }
+    expect(warned).toEqual([0.5])
+    const defaults = await read({ DEFAULT_BUDGET: "0.01" })
+    expect((await defaults.budget?.status(scopes))?.at(-1)).toMatchObject({ scope: "request:r-1", spent: 0 })
+  })
+
   it("lets an option win over its variable, but not one that is undefined", async () => {
     const router = { routing: false, budget: undefined, maxFallbackAttempts: 7 }
     const options = await optionsFromEnv({ env: { MAX_FALLBACK_ATTEMPTS: "1" }, envFile: false, router })
     expect(options).toMatchObject({ routing: false, maxFallbackAttempts: 7 })
-    expect(await options.budget?.status({})).toHaveLength(2)
+    expect(await options.budget?.status({})).toHaveLength(3)
   })
 
   it.each([
@@ -237,7 +276,7 @@ describe("optionsFromEnv", () => {
 
   it("reads the limits from the environment [E8.budget-daily] [E8.budget-monthly]", async () => {
     const { budget } = await read({ TOKEN_BUDGET_DAILY: "10", TOKEN_BUDGET_MONTHLY: "1_000" })
-    expect((await budget?.status({}))?.map(({ limit }) => limit)).toEqual([10, 1_000])
+    expect((await budget?.status({}))?.map(({ limit }) => limit)).toEqual([10, 1_000, 100e9])
   })
 
   it("switches routing off by either name [E8.routing-enabled] [D5.enable-model-routing]", async () => {
@@ -300,6 +339,8 @@ describe("optionsFromEnv", () => {
     ["a budget of no tokens", { TOKEN_BUDGET_DAILY: "0" }, "TOKEN_BUDGET_DAILY", "none"],
     ["fewer fallbacks than none", { MAX_FALLBACK_ATTEMPTS: "-1" }, "MAX_FALLBACK_ATTEMPTS", "from 0"],
     ["a time zone nobody has", { BUDGET_TIME_ZONE: "Mars/Base" }, "BUDGET_TIME_ZONE", "IANA"],
+    ["a request for nothing", { DEFAULT_BUDGET: "0" }, "DEFAULT_BUDGET", "positive"],
+    ["an alert beyond the budget", { COST_ALERT_THRESHOLD: "80" }, "COST_ALERT_THRESHOLD", "0.8"],
     ["a budget of no dollars", { MONTHLY_BUDGET_LIMIT: "0" }, "MONTHLY_BUDGET_LIMIT", "positive"],
     [
       "a server that is no address",

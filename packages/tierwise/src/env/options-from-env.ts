@@ -1,10 +1,12 @@
+import type { BudgetOptions } from "../budget/ledger.ts"
+import type { BudgetLimit } from "../budget/limits.ts"
 import { memoryBudget } from "../budget/memory-budget.ts"
 import { validTimeZone } from "../budget/windows.ts"
-import { publishedPrice } from "../pricing/published-price.ts"
+import { priceTable } from "../pricing/price-table.ts"
 import type { DeploymentOptions, RouterOptions } from "../route/router-options.ts"
 import type { BudgetStore } from "../spec/budget.ts"
-import type { DeploymentProfile, Price } from "../spec/catalog.ts"
-import { ConfigError } from "../spec/errors.ts"
+import type { DeploymentProfile, Price, PriceTable } from "../spec/catalog.ts"
+import { ConfigError, TierwiseError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
 import { type Env, loadModel, type ModelName, parseModelName, presentIn } from "./load-model.ts"
 import { isPrivateAddress, PROVIDERS } from "./providers.ts"
@@ -15,6 +17,10 @@ export interface FromEnvOptions {
   readonly env?: Env | undefined
   /** Default `.env` in the working directory, if there is one; false: none. */
   readonly envFile?: string | false | undefined
+  /** For models whose price no variable says. Default `priceTable()`, which tells nobody of stale prices. */
+  readonly prices?: PriceTable | undefined
+  /** Told when 80 % and 95 % of a budget are spent, and `COST_ALERT_THRESHOLD` of a request's. */
+  readonly onWarning?: BudgetOptions["onWarning"]
   /** Options that have no variable, or that win over it. */
   readonly router?: Partial<RouterOptions> | undefined
 }
@@ -60,18 +66,22 @@ const QWEN_PROFILE: DeploymentProfile = { maxInputTokens: 32_768, toolCalling: t
 const TOKENS_PER_DAY = 1_000_000
 const TOKENS_PER_MONTH = 20_000_000
 
+/** Row C4. */
+const USD_PER_MONTH = 100
+
 /** Row E8's variables → router options, `options.router` winning over them. @throws ConfigError naming the variable and what to set or install. */
 export async function optionsFromEnv(options: FromEnvOptions): Promise<RouterOptions> {
   const file = options.envFile === false ? {} : await readEnvFile(options.envFile)
   const env: Env = { ...file, ...(options.env ?? globalThis.process.env) }
   const tiers = tiersIn(env)
-  const deployments = await Promise.all(tiers.map((tier) => deploymentFor(tier, env)))
+  const prices = options.prices ?? priceTable()
+  const deployments = await Promise.all(tiers.map((tier) => deploymentFor(tier, env, prices)))
   const attempts = presentIn(env, "MAX_FALLBACK_ATTEMPTS")
   return {
     tiers: tiers.map(({ tier }) => tier),
     deployments,
     routing: flag(env, "MODEL_ROUTING_ENABLED") ?? flag(env, "ENABLE_MODEL_ROUTING") ?? true,
-    budget: budgetFrom(env),
+    budget: budgetFrom(env, options.onWarning),
     ...(attempts !== undefined && { maxFallbackAttempts: wholeNumber(attempts, "MAX_FALLBACK_ATTEMPTS", 0) }),
     // What is given as undefined is not given: it must not take the environment's budget away.
     ...Object.fromEntries(Object.entries(options.router ?? {}).filter(([, value]) => value !== undefined)),
@@ -87,7 +97,11 @@ function tiersIn(env: Env): readonly TierDefaults[] {
   return twoModels ? TIERS.filter(named) : TIERS
 }
 
-async function deploymentFor(defaults: TierDefaults, env: Env): Promise<DeploymentOptions> {
+async function deploymentFor(
+  defaults: TierDefaults,
+  env: Env,
+  prices: PriceTable,
+): Promise<DeploymentOptions> {
   const { tier, gpuMemoryGb } = defaults
   const prefix = defaults.variables[0]
   const variable = defaults.variables.find((name) => presentIn(env, name) !== undefined) ?? prefix
@@ -96,7 +110,7 @@ async function deploymentFor(defaults: TierDefaults, env: Env): Promise<Deployme
   return {
     tier,
     model: await loadModel(name, variable, env),
-    price: await priceFor(name, defaults, prefix, env),
+    price: await priceFor(name, defaults, prefix, env, prices),
     profile: { ...(given === undefined && QWEN_PROFILE), ...profileFrom(prefix, env) },
     ...(isSelfHosted(name, env) && { gpuMemoryGb }),
   }
@@ -113,6 +127,7 @@ async function priceFor(
   { costWeight }: TierDefaults,
   prefix: string,
   env: Env,
+  prices: PriceTable,
 ): Promise<Price> {
   const variable = `${prefix}_PRICE`
   const said = presentIn(env, variable)
@@ -122,13 +137,17 @@ async function priceFor(
     const base = presentIn(env, "MODEL_BASE_PRICE")
     return { costWeight, ...(base !== undefined && { base: positive(base, "MODEL_BASE_PRICE") }) }
   }
-  const published = await publishedPrice(provider?.priceId ?? name.provider, name.model)
-  if (published !== undefined) return published
-  throw new ConfigError(
-    variable,
-    `no price is known for ${name.provider}/${name.model}`,
-    `set ${variable}=input/output in USD per million tokens, e.g. 0.15/0.60, or ${variable}=free`,
-  )
+  try {
+    return await prices.priceOf(provider?.priceId ?? name.provider, name.model)
+  } catch (cause) {
+    if (TierwiseError.find(cause)?.code !== "invalid-config") throw cause
+    throw new ConfigError(
+      variable,
+      `no price is known for ${name.provider}/${name.model}`,
+      `set ${variable}=input/output in USD per million tokens, e.g. 0.15/0.60, or ${variable}=free`,
+      { cause },
+    )
+  }
 }
 
 function isSelfHosted({ provider, baseUrl }: ModelName, env: Env): boolean {
@@ -179,25 +198,36 @@ function profileFrom(prefix: string, env: Env): DeploymentProfile {
   }
 }
 
-function budgetFrom(env: Env): BudgetStore | undefined {
-  const limit = (variable: string, otherwise: number) => {
-    const value = presentIn(env, variable)
-    if (value === "none") return undefined
-    return value === undefined
-      ? otherwise
-      : wholeNumber(value, variable, 1, 'give a whole number of tokens, or "none"')
-  }
-  const daily = limit("TOKEN_BUDGET_DAILY", TOKENS_PER_DAY)
-  const monthly = limit("TOKEN_BUDGET_MONTHLY", TOKENS_PER_MONTH)
-  const dollars = presentIn(env, "MONTHLY_BUDGET_LIMIT")
-  const limits = [
-    ...(dollars === undefined
-      ? []
-      : [{ scope: "global", window: "month" as const, usd: positive(dollars, "MONTHLY_BUDGET_LIMIT") }]),
-    ...(daily === undefined ? [] : [{ scope: "tenant", window: "day" as const, tokens: daily }]),
-    ...(monthly === undefined ? [] : [{ scope: "tenant", window: "month" as const, tokens: monthly }]),
+function budgetFrom(env: Env, onWarning: FromEnvOptions["onWarning"]): BudgetStore | undefined {
+  const tokens = (variable: string, otherwise: number) =>
+    limitIn(variable, env, otherwise, (value) =>
+      wholeNumber(value, variable, 1, 'give a whole number of tokens, or "none"'),
+    )
+  const dollars = (variable: string, otherwise: number | undefined) =>
+    limitIn(variable, env, otherwise, (value) => positive(value, variable))
+  const alertAt = presentIn(env, "COST_ALERT_THRESHOLD")
+  const warnAt = alertAt === undefined ? undefined : [shareOf(alertAt, "COST_ALERT_THRESHOLD")]
+  const planned: readonly BudgetLimit[] = [
+    { scope: "tenant", window: "day", tokens: tokens("TOKEN_BUDGET_DAILY", TOKENS_PER_DAY) },
+    { scope: "tenant", window: "month", tokens: tokens("TOKEN_BUDGET_MONTHLY", TOKENS_PER_MONTH) },
+    { scope: "global", window: "month", usd: dollars("MONTHLY_BUDGET_LIMIT", USD_PER_MONTH) },
+    { scope: "request", usd: dollars("DEFAULT_BUDGET", undefined), warnAt },
   ]
-  return limits.length === 0 ? undefined : memoryBudget({ limits, timeZone: timeZoneIn(env) })
+  const limits = planned.filter(({ usd, tokens }) => usd !== undefined || tokens !== undefined)
+  if (limits.length === 0) return undefined
+  return memoryBudget({ limits, timeZone: timeZoneIn(env), onWarning })
+}
+
+/** `none` takes a limit away. */
+function limitIn(
+  variable: string,
+  env: Env,
+  otherwise: number | undefined,
+  read: (value: string) => number,
+): number | undefined {
+  const value = presentIn(env, variable)
+  if (value === "none") return undefined
+  return value === undefined ? otherwise : read(value)
 }
 
 function timeZoneIn(env: Env): string | undefined {
@@ -239,4 +269,10 @@ function positive(value: string, variable: string): number {
   const number = Number(value)
   if (Number.isFinite(number) && number > 0) return number
   throw new ConfigError(variable, `"${value}" is not an amount`, "give a positive number of USD")
+}
+
+function shareOf(value: string, variable: string): number {
+  const share = Number(value)
+  if (share > 0 && share <= 1) return share
+  throw new ConfigError(variable, `"${value}" is not a share`, "give a number above 0, at most 1, e.g. 0.8")
 }

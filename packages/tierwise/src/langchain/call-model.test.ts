@@ -53,7 +53,7 @@ async function call(
   const pieces: Answer[] = []
   const { signal, streamed = false } = more
   const invocation = { callOptions: {}, config: {}, ...more.invocation }
-  const given = { model, request: { ...request, ...more.request }, invocation, streamed, signal }
+  const given = { model, request: { ...request, ...more.request }, scopes: {}, invocation, streamed, signal }
   for await (const piece of callModel(given)) pieces.push(piece)
   return pieces
 }

@@ -3,7 +3,7 @@ import { AIMessage, type BaseMessage } from "@langchain/core/messages"
 import type { RunnableConfig } from "@langchain/core/runnables"
 import { isInteropZodSchema } from "@langchain/core/utils/types"
 import { ConfigError } from "../spec/errors.ts"
-import type { Gate, RouteRequest } from "../spec/request.ts"
+import type { Gate, RouteRequest, Scopes } from "../spec/request.ts"
 import { shownBefore } from "./curtain.ts"
 import { historyFor } from "./history.ts"
 import { inContext } from "./in-context.ts"
@@ -36,6 +36,8 @@ export interface ModelCall {
   /** Whose model it is: the replies that it has given before stay as they are. */
   readonly deploymentId?: string | undefined
   readonly request: RouteRequest
+  /** Whose money a router among the deployments spends: the request's own scopes, and the request. */
+  readonly scopes: Scopes
   readonly invocation: Invocation
   readonly streamed: boolean
   /** Told when a handler has shown words of an answer that is not streamed to us. */
@@ -43,6 +45,8 @@ export interface ModelCall {
   readonly signal: AbortSignal | undefined
   /** The cap of this call, for a model that takes it as an option; others were given it before. */
   readonly maxOutputTokens?: number | undefined
+  /** For the provider's server, where the package can send them for one call. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 /**
@@ -52,13 +56,14 @@ export interface ModelCall {
  * What is wrong with tools or schema is thrown at once; what the returned pieces throw comes from the provider.
  */
 export function callModel(call: ModelCall): AsyncIterable<Piece> {
-  const { model, deploymentId, request, invocation, streamed, shown, signal } = call
-  const { maxOutputTokens } = call
+  const { model, deploymentId, request, scopes, invocation, streamed, shown, signal } = call
+  const { maxOutputTokens, headers } = call
   const messages = historyFor([...request.messages], { model, deploymentId })
   const given = {
     ...invocation.callOptions,
     ...invocation.config,
-    ...(routes(model) ? { scopes: request.scopes ?? {}, maxOutputTokens } : { maxRetries: 0 }),
+    ...(routes(model) ? { scopes, maxOutputTokens } : { maxRetries: 0 }),
+    ...(headers && withHeaders(invocation.callOptions, headers)),
     ...(signal && { signal }),
   }
   const { bound, options } = withTools(model, request.tools, given)
@@ -80,6 +85,18 @@ export function callModel(call: ModelCall): AsyncIterable<Piece> {
   const ask = async (): Promise<Piece> => ({ message: await bound.invoke(messages, options) })
   // Without a schema, JSON that does not parse is the provider's own: a broken body, not a poor answer.
   return onePiece(given, wantsSchema ? () => parsedOrNot(ask) : ask, shown)
+}
+
+/** As call options: OpenAI's package takes headers in its `options`, Anthropic's as they are. */
+function withHeaders(
+  callOptions: Readonly<Record<string, unknown>>,
+  headers: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  const options = callOptions["options"] as { readonly headers?: object } | undefined
+  return {
+    options: { ...options, headers: { ...options?.headers, ...headers } },
+    headers: { ...(callOptions["headers"] as object | undefined), ...headers },
+  }
 }
 
 /** A router among the deployments retries for itself, holds its own money for the same payer, and sets its own caps. */

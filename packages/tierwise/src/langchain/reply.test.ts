@@ -64,6 +64,7 @@ const record: RouteRecord = {
   answeredBy: heavy,
   cost: nanoUsd(6_000),
   baselineCost: nanoUsd(9_000),
+  tierCosts: [],
   problems: [],
   error: undefined,
 }

@@ -1,5 +1,6 @@
 import { AIMessage, AIMessageChunk, type AIMessageFields, type UsageMetadata } from "@langchain/core/messages"
 import { nanoToUsd } from "../spec/money.ts"
+import type { RoutingDecision } from "../spec/policy.ts"
 import type { RouteRecord } from "../spec/telemetry.ts"
 
 /** `response_metadata.tierwise` of every reply. Plain JSON; `v` changes when a field changes its meaning. */
@@ -35,8 +36,7 @@ export interface ReplyMetadata {
 }
 
 export function replyMetadata(record: RouteRecord): ReplyMetadata {
-  // An escalation that brought no answer has no verdict: the answer in hand belongs to the decision before it.
-  const decision = record.decisions[record.verdicts.length - 1] ?? record.plan.decision
+  const decision = answeringDecision(record)
   const verdict = record.verdicts.at(-1)?.verdict
   return {
     v: 1,
@@ -44,7 +44,8 @@ export function replyMetadata(record: RouteRecord): ReplyMetadata {
     tier: record.answeredBy?.tier ?? decision.tier,
     deployment: record.answeredBy?.deploymentId ?? "",
     reason: decision.reason,
-    because: decision.because,
+    // What whose budget has left is nobody's business who reads the answer.
+    because: decision.reason === "downgraded" ? "the budget asked for a weaker tier" : decision.because,
     ...(record.plan.estimate && { score: record.plan.estimate.score }),
     costUsd: nanoToUsd(record.cost),
     baselineUsd: nanoToUsd(record.baselineCost),
@@ -59,6 +60,21 @@ export function replyMetadata(record: RouteRecord): ReplyMetadata {
     })),
     ...(verdict?.accepted === false && { rejected: verdict.reason }),
   }
+}
+
+/**
+ * The decision by which the returned answer was given. Every verdict belongs to the plan's decision or to an escalation,
+ * as it stood after downgrades; an escalation that brought no answer has no verdict.
+ */
+function answeringDecision({ decisions, verdicts, plan }: RouteRecord): RoutingDecision {
+  let answers = 0
+  let decision = plan.decision
+  for (const next of decisions) {
+    if (next.reason === "escalated") answers++
+    if (answers > Math.max(0, verdicts.length - 1)) break
+    decision = next
+  }
+  return decision
 }
 
 /** The same answer when it is given again. It keeps the id of the record that tells how it came about. */

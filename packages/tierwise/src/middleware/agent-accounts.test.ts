@@ -63,10 +63,59 @@ describe("agentAccounts", () => {
     )
   })
 
+  it("tells what became of a hold, and what was spent beyond it", async () => {
+    const { store } = agentAccounts(LIMITS)
+    await store.reserve({ id: "a", scopes: SCOPES, amount: amount(400, 10) })
+    expect(await store.settle("a", amount(450, 4))).toEqual({ late: false, overrun: amount(50, 0) })
+    expect(await store.settle("a", amount(450, 4))).toBeUndefined()
+    expect(await store.release("unknown")).toBeUndefined()
+    expect(await store.status({ run: "r" })).toMatchObject([{ spent: 450, overrun: 50, remaining: 550 }])
+  })
+
+  it("shares no hold, and holds nothing for an id that is closed", async () => {
+    const { store } = agentAccounts(LIMITS)
+    const reserve = (money: number) => store.reserve({ id: "a", scopes: SCOPES, amount: amount(money) })
+    await reserve(400)
+    await expect(reserve(401)).rejects.toMatchObject({ constructor: ConfigError, path: "id" })
+    await store.release("a")
+    await expect(reserve(400)).rejects.toMatchObject({ path: "id" })
+    expect(await store.status(SCOPES)).toMatchObject([{ held: 0 }, { held: 0 }])
+  })
+
+  it("books what was spent without a hold once, and never refuses it", async () => {
+    const { store } = agentAccounts(LIMITS)
+    const past = { id: "past", scopes: SCOPES, amount: amount(1_200) }
+    await store.book(past)
+    await store.book(past)
+    const spent = { spent: 1_200, overrun: 1_200 }
+    expect(await store.status(SCOPES)).toMatchObject([
+      { ...spent, remaining: 0 },
+      { ...spent, remaining: 300 },
+    ])
+  })
+
+  it("takes no amount that is none, and none that it could not count", async () => {
+    const { store } = agentAccounts(LIMITS)
+    await store.reserve({ id: "a", scopes: SCOPES, amount: amount(400) })
+    const wrong = { constructor: ConfigError, path: "amount.money" }
+    const negative = { ...amount(0), money: -1 } as Amount
+    await expect(store.settle("a", negative)).rejects.toMatchObject(wrong)
+    await store.book({ id: "past", scopes: SCOPES, amount: amount(5) })
+    await expect(store.settle("a", amount(Number.MAX_SAFE_INTEGER))).rejects.toMatchObject(wrong)
+    expect(await store.status({ run: "r" })).toMatchObject([{ held: 400, spent: 5 }])
+  })
+
   it("limits tokens apart from money", async () => {
     const { store } = agentAccounts({ perRun: { usd: 1, tokens: 10 } })
     const outcome = await store.reserve({ id: "a", scopes: SCOPES, amount: amount(1, 11) })
     expect(outcome).toMatchObject({ granted: false, refusal: { unit: "tokens", limit: 10 } })
+  })
+
+  it("refuses nothing that costs nothing, however much is spent", async () => {
+    const { store } = agentAccounts(LIMITS)
+    await store.book({ id: "past", scopes: SCOPES, amount: amount(1_600) })
+    expect((await store.reserve({ id: "a", scopes: SCOPES, amount: amount(0, 50) })).granted).toBe(true)
+    expect((await store.reserve({ id: "b", scopes: SCOPES, amount: amount(1) })).granted).toBe(false)
   })
 
   it("raises a limit once per key", async () => {
@@ -79,7 +128,7 @@ describe("agentAccounts", () => {
 
   it("takes over what a checkpoint knows, and never less than it knows itself", async () => {
     const accounts = agentAccounts(LIMITS)
-    accounts.book(SCOPES, amount(300, 7))
+    await accounts.store.book({ id: "past", scopes: SCOPES, amount: amount(300, 7) })
     const balance = accounts.balanceOf("thread", "t")
     const other = agentAccounts(LIMITS)
     other.restore("thread", "t", balance)
@@ -99,7 +148,7 @@ describe("agentAccounts", () => {
 
   it("forgets a run that is over, and not its thread", async () => {
     const accounts = agentAccounts(LIMITS)
-    accounts.book(SCOPES, amount(300))
+    await accounts.store.book({ id: "past", scopes: SCOPES, amount: amount(300) })
     accounts.forget("r")
     expect(await accounts.store.status(SCOPES)).toMatchObject([{ spent: 0 }, { spent: 300 }])
   })

@@ -1,6 +1,17 @@
 import { LRUCache } from "lru-cache"
 import { checkLimit, type Spendable } from "../budget/check-limit.ts"
-import type { BudgetStatus, BudgetStore, Refusal, Reservation, ReserveOutcome } from "../spec/budget.ts"
+import { checkAmount, checkId, checkRequest, checkScopes, validTtl } from "../budget/check-request.ts"
+import { beyond, beyondCounting, NOTHING, printOf, share, takenId } from "../budget/ledger-engine.ts"
+import type {
+  BudgetStatus,
+  BudgetStore,
+  BudgetUnit,
+  Closing,
+  Refusal,
+  Reservation,
+  ReserveOutcome,
+  ReserveRequest,
+} from "../spec/budget.ts"
 import { ConfigError } from "../spec/errors.ts"
 import { type Amount, nanoUsd, usdToNano } from "../spec/money.ts"
 import type { Scopes } from "../spec/request.ts"
@@ -51,46 +62,52 @@ export interface AgentAccounts {
   restore(scope: AgentScope, id: string, balance: Balance | undefined): void
   /** Raises a limit. The same `key` again changes nothing: a node that is run again repeats its raises. */
   raise(scope: AgentScope, id: string, key: string, by: Amount): void
-  /** Books what was spent past every hold. */
-  book(scopes: AgentScopes, amount: Amount): void
   /** Forgets a run that is over. */
   forget(run: string): void
 }
 
 export type AgentScope = "run" | "thread"
 
-type Unit = "NanoUsd" | "tokens"
-
 interface Account {
   readonly scope: AgentScope
   readonly id: string
-  readonly spent: Record<Unit, number>
-  readonly held: Record<Unit, number>
+  readonly spent: Record<BudgetUnit, number>
+  /** Part of `spent`, as far as this process knows. */
+  readonly overrun: Record<BudgetUnit, number>
+  readonly held: Record<BudgetUnit, number>
   readonly raises: Map<string, Amount>
 }
 
 interface Hold {
+  readonly request: ReserveRequest
   readonly reservation: Reservation
   readonly accounts: readonly Account[]
 }
 
-type Limits = Readonly<Partial<Record<Unit, number>>>
+type Limits = Readonly<Partial<Record<BudgetUnit, number>>>
 
 /** Runs and threads that are remembered; of those forgotten, the agent's own checkpoint knows what they have spent. */
 const MOST_ACCOUNTS = 10_000
+
+/** Closed holds and bookings that are remembered, so that none counts twice. */
+const MOST_CLOSED_IDS = 10_000
+
+const NAME = "agent"
 
 /** Every method works in one turn of the event loop, so that nothing comes between a check and its hold. */
 export function agentAccounts(limits: AgentLimits): AgentAccounts {
   const limitsOf = checkedLimits(limits)
   const accounts = new LRUCache<string, Account>({ max: MOST_ACCOUNTS })
   const holds = new Map<string, Hold>()
+  const closed = new LRUCache<string, true>({ max: MOST_CLOSED_IDS })
   const watches = new LRUCache<string, Watch>({ max: MOST_ACCOUNTS })
 
   function accountOf(scope: AgentScope, id: string): Account {
     const key = `${scope}:${id}`
     const known = accounts.get(key)
     if (known !== undefined) return known
-    const account = { scope, id, spent: none(), held: none(), raises: new Map<string, Amount>() }
+    const raises = new Map<string, Amount>()
+    const account = { scope, id, spent: none(), overrun: none(), held: none(), raises }
     accounts.set(key, account)
     return account
   }
@@ -101,13 +118,13 @@ export function agentAccounts(limits: AgentLimits): AgentAccounts {
       return id === undefined || limitsOf[scope] === undefined ? [] : [accountOf(scope, id)]
     })
 
-  const limitOf = ({ scope, raises }: Account, unit: Unit): number | undefined => {
+  const limitOf = ({ scope, raises }: Account, unit: BudgetUnit): number | undefined => {
     const limit = limitsOf[scope]?.[unit]
     if (limit === undefined) return undefined
-    return [...raises.values()].reduce((sum, amount) => sum + share(amount, unit), limit)
+    return [...raises.values()].reduce((sum, amount) => sum + share(amount, { unit }), limit)
   }
 
-  function statusOf(account: Account, unit: Unit): BudgetStatus | undefined {
+  function statusOf(account: Account, unit: BudgetUnit): BudgetStatus | undefined {
     const limit = limitOf(account, unit)
     if (limit === undefined) return undefined
     const { spent, held } = { spent: account.spent[unit], held: account.held[unit] }
@@ -121,7 +138,9 @@ export function agentAccounts(limits: AgentLimits): AgentAccounts {
       spent,
       held,
       unconfirmed: 0,
+      overrun: account.overrun[unit],
       remaining,
+      startedAt: undefined,
       resetsAt: undefined,
     }
   }
@@ -129,27 +148,49 @@ export function agentAccounts(limits: AgentLimits): AgentAccounts {
   const statusesOf = (account: Account): BudgetStatus[] =>
     UNITS.map((unit) => statusOf(account, unit)).filter((status) => status !== undefined)
 
-  function close(id: string, actual: Amount | undefined): void {
-    const hold = holds.get(id)
-    if (hold === undefined) return
-    holds.delete(id)
-    for (const account of hold.accounts) {
+  /** Books it in all accounts or in none. */
+  function spend(accounts: readonly Account[], actual: Amount, held: Amount): void {
+    for (const account of accounts) {
       for (const unit of UNITS) {
-        account.held[unit] -= share(hold.reservation.amount, unit)
-        if (actual !== undefined) account.spent[unit] += share(actual, unit)
+        const added = share(actual, { unit }) - share(held, { unit })
+        if (!Number.isSafeInteger(account.spent[unit] + account.held[unit] + added)) {
+          throw beyondCounting(NAME, unit)
+        }
+      }
+    }
+    for (const account of accounts) {
+      for (const unit of UNITS) {
+        account.held[unit] -= share(held, { unit })
+        account.spent[unit] += share(actual, { unit })
+        account.overrun[unit] += share(beyond(actual, held), { unit })
       }
     }
   }
 
+  async function close(id: string, actual: Amount): Promise<Closing | undefined> {
+    checkId(id)
+    checkAmount(actual)
+    const hold = holds.get(id)
+    if (hold !== undefined) spend(hold.accounts, actual, hold.request.amount)
+    closed.set(id, true)
+    if (hold === undefined) return undefined
+    holds.delete(id)
+    return { late: false, overrun: beyond(actual, hold.request.amount) }
+  }
+
   const store: BudgetStore = {
-    async reserve({ id, scopes, amount }): Promise<ReserveOutcome> {
+    name: NAME,
+    async reserve(request): Promise<ReserveOutcome> {
+      checkRequest(request)
+      const { id, scopes, amount } = request
       const known = holds.get(id)
+      if (closed.has(id) || (known !== undefined && printOf(known.request) !== printOf(request))) {
+        throw takenId(id)
+      }
       if (known !== undefined) return { granted: true, reservation: known.reservation }
       const affected = accountsFor(scopes)
       const watch = scopes["run"] === undefined ? undefined : watches.get(scopes["run"])
-      const short = affected
-        .flatMap(statusesOf)
-        .find(({ remaining, unit }) => remaining < share(amount, unit))
+      const short = affected.flatMap(statusesOf).find((status) => isShort(status, amount))
       if (short !== undefined) {
         const { scope, window, unit, limit, remaining, resetsAt } = short
         const refusal = { scope, window, unit, limit, remaining, resetsAt }
@@ -158,16 +199,31 @@ export function agentAccounts(limits: AgentLimits): AgentAccounts {
         return { granted: false, refusal }
       }
       for (const account of affected) {
-        for (const unit of UNITS) account.held[unit] += share(amount, unit)
+        for (const unit of UNITS) account.held[unit] += share(amount, { unit })
       }
-      const reservation = { id, amount, expiresAt: Number.MAX_SAFE_INTEGER }
-      holds.set(id, { reservation, accounts: affected })
+      const reservation = { id, amount, expiresAt: NEVER, ttlMs: NEVER }
+      holds.set(id, { request, reservation, accounts: affected })
       return { granted: true, reservation }
     },
-    settle: async (id, actual) => close(id, actual),
-    release: async (id) => close(id, undefined),
-    extend: async (id) => holds.has(id),
-    status: async (scopes) => accountsFor(scopes).flatMap(statusesOf),
+    settle: close,
+    release: (id) => close(id, NOTHING),
+    async extend(id, ttlMs) {
+      checkId(id)
+      validTtl(ttlMs, "ttlMs")
+      return holds.has(id)
+    },
+    async book(request) {
+      checkRequest(request)
+      const { id, scopes, amount } = request
+      if (holds.has(id) || closed.has(id)) return
+      spend(accountsFor(scopes), amount, NOTHING)
+      closed.set(id, true)
+    },
+    async status(scopes) {
+      checkScopes(scopes)
+      return accountsFor(scopes).flatMap(statusesOf)
+    },
+    close: async () => {},
   }
 
   return {
@@ -196,11 +252,6 @@ export function agentAccounts(limits: AgentLimits): AgentAccounts {
     raise(scope, id, key, by) {
       accountOf(scope, id).raises.set(key, by)
     },
-    book(scopes, amount) {
-      for (const { spent } of accountsFor(scopes)) {
-        for (const unit of UNITS) spent[unit] += share(amount, unit)
-      }
-    },
     forget(run) {
       accounts.delete(`run:${run}`)
       watches.delete(run)
@@ -208,15 +259,19 @@ export function agentAccounts(limits: AgentLimits): AgentAccounts {
   }
 }
 
-const SCOPES: readonly AgentScope[] = ["run", "thread"]
-const UNITS: readonly Unit[] = ["NanoUsd", "tokens"]
+const NEVER = Number.MAX_SAFE_INTEGER
 
-function none(): Record<Unit, number> {
+const SCOPES: readonly AgentScope[] = ["run", "thread"]
+const UNITS: readonly BudgetUnit[] = ["NanoUsd", "tokens"]
+
+function none(): Record<BudgetUnit, number> {
   return { NanoUsd: 0, tokens: 0 }
 }
 
-function share(amount: Amount, unit: Unit): number {
-  return unit === "tokens" ? amount.tokens : amount.money
+/** What costs nothing in its unit fits, however much is spent. */
+function isShort(status: BudgetStatus, amount: Amount): boolean {
+  const wanted = share(amount, status)
+  return wanted > 0 && status.spent + status.held + wanted > status.limit
 }
 
 function checkedLimits(limits: AgentLimits): Readonly<Partial<Record<AgentScope, Limits>>> {

@@ -113,7 +113,9 @@ export function budgetMiddleware(options: BudgetMiddlewareOptions): BudgetMiddle
         const model = await holderFor(scopes).hold(request.model)
         const answer = await handler({ ...request, model })
         const past = unmetered({ answer, watch, rates: otherRates, limitsMoney })
-        if (past !== undefined) accounts.book(scopes, past)
+        if (past !== undefined) {
+          await accounts.store.book({ id: crypto.randomUUID(), scopes, amount: past })
+        }
         // A retry closer to the model may have made a message of the refusal: nobody has answered all the same.
         const swallowed = past === undefined && watch.answered.size === 0 ? watch.refused : undefined
         if (swallowed === undefined) return answer

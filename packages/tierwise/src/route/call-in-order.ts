@@ -1,4 +1,5 @@
 import { AIMessage, type AIMessageChunk } from "@langchain/core/messages"
+import { REQUEST_SCOPE } from "../budget/limits.ts"
 import { dispatch } from "../dispatch/dispatch.ts"
 import type { DispatchCandidate } from "../dispatch/dispatch-options.ts"
 import type { Relay } from "../dispatch/relay.ts"
@@ -10,10 +11,11 @@ import { hasContent, type Piece } from "../langchain/piece.ts"
 import type { Candidate } from "../spec/catalog.ts"
 import { messageOf, NoEligibleDeploymentError } from "../spec/errors.ts"
 import { notify } from "../telemetry/notify.ts"
+import { askAfterRefusal, weakerThan } from "./after-refusal.ts"
 import { holdMoney } from "./hold-money.ts"
 import { meterAnswer } from "./meter-answer.ts"
 import type { RouterParts } from "./router-parts.ts"
-import type { Walk } from "./walk.ts"
+import type { Rung, Walk } from "./walk.ts"
 
 /** A piece of an answer, or the rest of a stream, to be read directly. */
 export interface Heard extends Piece {
@@ -44,16 +46,18 @@ type Callee = DispatchCandidate & { readonly candidate: Candidate }
 export function callInOrder(
   parts: RouterParts,
   walk: Walk,
-  candidates: readonly Candidate[],
+  { decision, candidates }: Rung,
   onCurtain: (curtain: Curtain) => void,
 ): Calling {
   const { request, invocation, record, planned, streamed, audience } = walk
   if (candidates.length === 0) throw new NoEligibleDeploymentError(planned.plan.excluded)
-  const { budget } = parts
+  const { budget, requestIdHeader } = parts
   const { signal } = invocation.config
+  // A caller's own `request` may span several calls.
+  const scopes = { [REQUEST_SCOPE]: record.id, ...request.scopes }
   const money = budget && {
     budget,
-    scopes: request.scopes ?? {},
+    scopes,
     signal,
     onProblem: (error: unknown) => record.problem({ room: "budget", error: messageOf(error) }),
   }
@@ -65,6 +69,8 @@ export function callInOrder(
   const canBeGated = walk.gate === "full" && (streamed || audience !== undefined)
   const isGated = ({ candidate }: Callee) =>
     canBeGated && walk.nextRung(candidate.deployment.tier) !== undefined
+  const weaker = new Set(weakerThan(decision, candidates, parts))
+  const question = askAfterRefusal(parts, walk, { decision, weaker: [...weaker] })
   let hiding: Curtain | undefined
 
   const pieces = dispatch<Callee, Heard>({
@@ -72,18 +78,23 @@ export function callInOrder(
     signal,
     settings,
     hold: money && (({ candidate }) => holdMoney(money, candidate)),
-    meter: ({ candidate: { deployment, quote, maxOutputTokens } }) =>
-      meterAnswer({
+    isWeaker: ({ candidate }) => weaker.has(candidate),
+    whenRefused: (refused) => question.ask(refused),
+    meter: ({ candidate: { deployment, quote, maxOutputTokens } }) => {
+      const completions = completionsPerCall(deployment.model)
+      return meterAnswer({
         features: planned.plan.features,
         rates: parts.ratesOf(deployment),
         quote,
-        maxOutputTokens: maxOutputTokens * completionsPerCall(deployment.model),
-      }),
+        maxOutputTokens: maxOutputTokens * completions,
+        completions,
+      })
+    },
     opens: hasContent,
     holdsBack: isGated,
     ...(streamed && { handOver: { pieceOf: (live) => ({ message: NO_WORDS, live }), join: joinPieces } }),
     isProvider: () => true,
-    call: (callee, callSignal) => {
+    call: (callee, callSignal, holdId) => {
       const { candidate } = callee
       const model = parts.limitOutput(candidate.deployment.model, candidate.maxOutputTokens)
       let callbacks = invocation.config.callbacks
@@ -97,21 +108,26 @@ export function callInOrder(
         callbacks = whenShown(audience, resolve)
         shown = promise
       }
-      const tagged = taggedFor(candidate, invocation, callbacks)
+      const tagged = taggedFor(candidate, invocation, { callbacks, ledger: budget?.name })
       const { id: deploymentId } = candidate.deployment
       return callModel({
         model,
         deploymentId,
         request,
+        scopes,
         invocation: tagged,
         streamed,
         shown,
         signal: callSignal,
         maxOutputTokens: candidate.maxOutputTokens,
+        headers:
+          requestIdHeader === undefined || holdId === undefined ? undefined : { [requestIdHeader]: holdId },
       })
     },
-    onStart: (callee) =>
-      notify(parts.observers, { type: "attempt-started", id: record.id, ...targetOf(callee) }),
+    onStart: (callee) => {
+      question.started(callee.candidate)
+      notify(parts.observers, { type: "attempt-started", id: record.id, ...targetOf(callee) })
+    },
     onAttempt: (attempt) => record.attempted(attempt),
   })
   return {
@@ -123,7 +139,7 @@ export function callInOrder(
 function taggedFor(
   { deployment }: Candidate,
   invocation: Invocation,
-  callbacks: Invocation["config"]["callbacks"],
+  { callbacks, ledger }: { callbacks: Invocation["config"]["callbacks"]; ledger: string | undefined },
 ): Invocation {
   const { config } = invocation
   return {
@@ -132,9 +148,25 @@ function taggedFor(
       ...config,
       ...(callbacks && { callbacks }),
       tags: [...(config.tags ?? []), `tierwise:tier:${deployment.tier}`],
-      metadata: { ...config.metadata, tierwise_deployment: deployment.id },
+      metadata: {
+        ...config.metadata,
+        tierwise_deployment: deployment.id,
+        ...ledgerMark(ledger, config.metadata),
+      },
     },
   }
+}
+
+/**
+ * Tells handlers that count money whose money is counted already. A router around this one has marked its own call of us,
+ * which is free to it: for the calls that are made here it holds nothing.
+ */
+function ledgerMark(
+  ledger: string | undefined,
+  inherited: Readonly<Record<string, unknown>> = {},
+): { readonly tierwise_ledger?: string | null } {
+  if (ledger !== undefined) return { tierwise_ledger: ledger }
+  return inherited["tierwise_ledger"] === undefined ? {} : { tierwise_ledger: null }
 }
 
 function targetOf({ candidate: { deployment } }: { candidate: Candidate }): DispatchCandidate {

@@ -6,6 +6,9 @@ import type { RouterOptions } from "./router-options.ts"
 /** Timers take no more, and fire at once beyond. */
 const MOST_TIMER_MS = 2 ** 31 - 1
 
+/** `ask-again` without a function would ask for ever. */
+const AFTER_REFUSAL = ["block", "downgrade"] as const
+
 const positiveInteger = z.int().positive()
 const nonNegativeInteger = z.int().min(0)
 const method = (object: string, ...names: readonly string[]) =>
@@ -58,7 +61,25 @@ const options = z.strictObject({
   routing: z.boolean().optional(),
   defaultTier: z.string().optional(),
   order: z.enum(["cheapest", "weighted"]).optional(),
-  budget: method("a budget store", "reserve", "settle", "release", "extend", "status").optional(),
+  budget: method("a budget store", "reserve", "settle", "release", "extend", "book", "status").optional(),
+  underPressure: z
+    .strictObject({
+      downgradeAt: z.unknown().optional(),
+      pace: z
+        .union([z.literal(true), z.strictObject({ windows: z.unknown(), slack: z.unknown() }).partial()])
+        .optional(),
+      whenRefused: z
+        .custom((value) => typeof value === "function" || AFTER_REFUSAL.includes(value as never), {
+          error: "it is no way to go on",
+          params: { fix: `use ${AFTER_REFUSAL.join(", ")}, or a function that says one of them` },
+        })
+        .optional(),
+    })
+    .optional(),
+  requestIdHeader: z
+    .string()
+    .regex(/^[\w!#$%&'*+.^`|~-]+$/)
+    .optional(),
   quoteInput: z.enum(["upper-bound", "estimated"]).optional(),
   mediaTokens: z
     .strictObject({

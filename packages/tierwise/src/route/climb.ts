@@ -44,10 +44,11 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
     }
   }
   let { candidates } = walk.planned
+  let { decision } = walk.planned.plan
   let inHand: InHand | undefined
   try {
     for (;;) {
-      const calling = callInOrder(parts, walk, candidates, (curtain) => curtains.add(curtain))
+      const calling = callInOrder(parts, walk, { decision, candidates }, (curtain) => curtains.add(curtain))
       const pieces: Piece[] = []
       let shown = false
       let served: Served
@@ -83,7 +84,8 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
         curtains.clear()
         return inHand
       }
-      record.escalated({ ...next.decision, because: verdict.reason })
+      decision = { ...next.decision, because: verdict.reason }
+      record.escalated(decision)
       candidates = next.candidates
     }
   } finally {

@@ -1,8 +1,9 @@
 import { FakeListChatModel } from "@langchain/core/utils/testing"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { memoryBudget } from "../budget/memory-budget.ts"
 import type { BudgetStore } from "../spec/budget.ts"
 import type { Candidate } from "../spec/catalog.ts"
+import { ConfigError } from "../spec/errors.ts"
 import { nanoUsd } from "../spec/money.ts"
 import { NO_USAGE } from "../spec/usage.ts"
 import { holdMoney } from "./hold-money.ts"
@@ -106,6 +107,55 @@ describe("holdMoney", () => {
     const { hold, problems } = await holdIn(broken)
     await hold.settle({ usage: undefined, cost: nanoUsd(1) })
     await hold.release()
-    expect(problems).toEqual([full, full])
+    expect(problems).toMatchObject([{ cause: full }, { cause: full }])
+  })
+
+  it("holds nothing, and says which budget is to blame, when the store fails", async () => {
+    const gone = new Error("connection refused")
+    const budget = { ...memoryBudget({ limits }), name: "shared", reserve: () => Promise.reject(gone) }
+    await expect(held(budget).outcome).rejects.toMatchObject({
+      code: "budget-unavailable",
+      store: "shared",
+      problem: "connection refused",
+      cause: gone,
+    })
+    const refusal = new ConfigError("budget.limits", "they are others", "use the same")
+    const other = { ...budget, reserve: () => Promise.reject(refusal) }
+    await expect(held(other).outcome).rejects.toBe(refusal)
+  })
+
+  it("extends the hold as long as the call goes on, also after the store failed to once", async () => {
+    vi.useFakeTimers()
+    try {
+      const extended: number[] = []
+      const store = memoryBudget({ limits, holdTtlMs: 900 })
+      const extend: BudgetStore["extend"] = async (id, ttlMs) => {
+        extended.push(Date.now())
+        if (extended.length === 1) throw new Error("not now")
+        return store.extend(id, ttlMs)
+      }
+      const { hold } = await holdIn({ ...store, extend })
+      const from = Date.now()
+      let goesOn = true
+      const letGo = hold.keep(() => goesOn)
+      await vi.advanceTimersByTimeAsync(2_700)
+      expect(extended.map((at) => at - from)).toEqual([
+        300, 600, 900, 1_200, 1_500, 1_800, 2_100, 2_400, 2_700,
+      ])
+      expect(await store.status({ tenant: "acme" })).toMatchObject([{ held: 900 }, { held: 90 }])
+      goesOn = false
+      await vi.advanceTimersByTimeAsync(900)
+      expect(extended).toHaveLength(9)
+      expect(await store.status({ tenant: "acme" })).toMatchObject([
+        { unconfirmed: 900 },
+        { unconfirmed: 90 },
+      ])
+      letGo()
+      goesOn = true
+      await vi.advanceTimersByTimeAsync(900)
+      expect(extended).toHaveLength(9)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })

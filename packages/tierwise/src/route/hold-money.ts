@@ -1,8 +1,9 @@
 import type { HoldOutcome } from "../dispatch/dispatch-options.ts"
 import { withSignal } from "../dispatch/with-signal.ts"
-import type { BudgetStore } from "../spec/budget.ts"
+import type { BudgetStore, Reservation, ReserveOutcome } from "../spec/budget.ts"
 import type { Candidate } from "../spec/catalog.ts"
 import type { Scopes } from "../spec/request.ts"
+import { inTime } from "./in-time.ts"
 
 export interface HoldMoney {
   readonly budget: BudgetStore
@@ -12,35 +13,66 @@ export interface HoldMoney {
   readonly onProblem: (error: unknown) => void
 }
 
-/** Holds the quote of one candidate, and closes the hold with what the call did cost. */
+/**
+ * Holds the quote of one candidate, keeps the hold while the call goes on, and closes it with what the call did cost.
+ * @throws BudgetUnavailableError if the store fails: without a hold nobody is called.
+ */
 export async function holdMoney(
   { budget, scopes, signal, onProblem }: HoldMoney,
-  { quote }: Candidate,
+  { quote }: Pick<Candidate, "quote">,
 ): Promise<HoldOutcome> {
   // The hold's own: an id that a caller, another router or an earlier process could repeat would share its money.
   const id = crypto.randomUUID()
-  const close = async (closing: () => Promise<void>) => {
+  const close = async (closing: (budget: BudgetStore) => Promise<unknown>) => {
     try {
-      await closing()
+      await inTime(budget, closing)
     } catch (error) {
       onProblem(error)
     }
   }
-  const asked = budget.reserve({ id, scopes, amount: quote })
-  const outcome = await withSignal(asked, signal).catch((error: unknown) => {
-    // A grant that comes after the caller has gone is nobody's any more.
-    void asked.then(({ granted }) => (granted ? close(() => budget.release(id)) : undefined)).catch(() => {})
+  let asked: Promise<ReserveOutcome> | undefined
+  const asking = inTime(budget, (store) => {
+    asked = store.reserve({ id, scopes, amount: quote })
+    return asked
+  })
+  const outcome = await withSignal(asking, signal).catch((error: unknown) => {
+    // A grant that comes after the caller has gone, or has given up, is nobody's any more.
+    const giveBack = ({ granted }: ReserveOutcome) =>
+      granted ? close((store) => store.release(id)) : undefined
+    void asked?.then(giveBack).catch(() => {})
     throw error
   })
   if (!outcome.granted) return { granted: false, refusal: outcome.refusal, quote }
   return {
     granted: true,
     hold: {
+      id,
+      keep: (goesOn) => keepAlive(budget, outcome.reservation, goesOn),
       settle: ({ usage, cost }) => {
         const tokens = usage === undefined ? 0 : usage.inputTokens + usage.outputTokens
-        return close(() => budget.settle(id, { money: cost, tokens }))
+        return close((store) => store.settle(id, { money: cost, tokens }))
       },
-      release: () => close(() => budget.release(id)),
+      release: () => close((store) => store.release(id)),
     },
   }
+}
+
+/** Timers take no more, ms. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+/** Two looks in a hold's life, so that one that fails leaves another. */
+const LOOKS_PER_LIFE = 3
+
+/**
+ * Extends a hold while its call goes on. One whose reader has stopped reading, without going away, is left to expire: it
+ * would be held for ever.
+ */
+function keepAlive(budget: BudgetStore, { id, ttlMs }: Reservation, goesOn: () => boolean): () => void {
+  const everyMs = Math.min(ttlMs / LOOKS_PER_LIFE, LONGEST_TIMER_MS)
+  const timer = setInterval(() => {
+    // A store that fails now is asked again; and what expires all the same is corrected by its settlement.
+    if (goesOn()) void inTime(budget, (store) => store.extend(id, ttlMs)).catch(() => {})
+  }, everyMs)
+  ;(timer as { unref?: () => void }).unref?.()
+  return () => clearInterval(timer)
 }

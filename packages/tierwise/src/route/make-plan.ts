@@ -4,6 +4,7 @@ import { withSignal } from "../dispatch/with-signal.ts"
 import { readFeatures } from "../features/read-features.ts"
 import { completionsPerCall } from "../langchain/limit-output.ts"
 import { boundsOf, clampTier } from "../policy/bounds.ts"
+import { downgrade } from "../policy/downgrade.ts"
 import { orderCandidates } from "../pricing/order.ts"
 import { mediaTokensOf, quote } from "../pricing/quote.ts"
 import type { Candidate, Deployment, Exclusion } from "../spec/catalog.ts"
@@ -35,7 +36,10 @@ export async function makePlan(
   const input = { features, text, request }
   const estimate = parts.routing ? await estimateOf(parts, input, problems, signal) : undefined
   const policyInput = { features, estimate, request, snapshot, tiers: parts.tiers }
-  const decision = decide(parts, policyInput, problems)
+  const { pressure } = snapshot
+  if (pressure?.tiersDown === 0) problems.push({ room: "budget", error: pressure.because })
+  const decided = decide(parts, policyInput, problems)
+  const decision = downgrade(decided, { pressure, features, tiers: parts.tiers })
   const { candidates, excluded } = findCandidates(parts, { request, features, decision, snapshot })
   const plan: Plan = {
     features,
@@ -135,7 +139,8 @@ function decide(parts: RouterParts, input: PolicyInput, problems: Problem[]): Ro
     problems.push({ room: "policy", error: `the policy chose "${unknown}", which is not a tier` })
   } catch (error) {
     // A policy that misses the estimate has no problem of its own: the estimator's is on the list already.
-    if (problems.length === 0) problems.push({ room: "policy", error: messageOf(error) })
+    if (problems.every(({ room }) => room === "budget"))
+      problems.push({ room: "policy", error: messageOf(error) })
   }
   return defaultDecision(parts, input.request)
 }

@@ -1,12 +1,22 @@
 import { HumanMessage } from "@langchain/core/messages"
 import { describe, expect, it } from "vitest"
 import { readFeatures } from "../features/read-features.ts"
-import { ratesOf } from "../pricing/rates.ts"
+import { type Rates, ratesOf } from "../pricing/rates.ts"
+import type { Deployment } from "../spec/catalog.ts"
 import type { Attempt } from "../spec/dispatch.ts"
 import { nanoUsd } from "../spec/money.ts"
 import type { Plan, RouteEvent } from "../spec/telemetry.ts"
 import { NO_USAGE } from "../spec/usage.ts"
 import { openRecord } from "./open-record.ts"
+
+/** Of 5 USD per million output tokens at the top, and 1 below. */
+const baselines = [baseline("l", "light", 1), baseline("h", "heavy", 5)]
+
+function baseline(id: string, tier: string, outputPerMTok: number): { deployment: Deployment; rates: Rates } {
+  const price = { inputPerMTok: 0, outputPerMTok }
+  const deployment = { id, tier, price, profile: {}, labels: {}, weight: 1, model: undefined as never }
+  return { deployment, rates: ratesOf(price, "p") }
+}
 
 const request = {
   messages: [new HumanMessage("Hello")],
@@ -51,7 +61,8 @@ function opened(streamed = false) {
     snapshot: { at: 1_000, draw: 0 },
     plan,
     streamed,
-    baselineRates: ratesOf({ inputPerMTok: 0, outputPerMTok: 5 }, "p"),
+    baselines,
+    deployments: baselines.map(({ deployment }) => deployment),
     now: () => 1_250,
     tell: (event) => told.push(event),
   })
@@ -74,6 +85,28 @@ describe("openRecord", () => {
     expect(record.close(light, undefined).baselineCost).toBe(100_000)
     expect(record.close(heavy, undefined).baselineCost).toBe(1_500_000)
     expect(record.close(undefined, new Error("no")).baselineCost).toBe(0)
+  })
+
+  it("prices the returned answer in every tier, cheapest tier first", () => {
+    const { record } = opened()
+    record.attempted(answered(light, 100, 20))
+    expect(record.close(light, undefined).tierCosts).toEqual([
+      { tier: "light", deploymentId: "l", cost: 20_000 },
+      { tier: "heavy", deploymentId: "h", cost: 100_000 },
+    ])
+    expect(record.close(undefined, new Error("no")).tierCosts).toEqual([])
+  })
+
+  it("takes the last answer of a deployment for the returned one", () => {
+    const { record } = opened()
+    for (const tokens of [20, 30]) record.attempted(answered(light, 100, tokens))
+    expect(record.close(light, undefined).baselineCost).toBe(150_000)
+  })
+
+  it("compares an answer whose tokens cannot be priced with nothing", () => {
+    const { record } = opened()
+    record.attempted(answered(light, 100, Number.NaN))
+    expect(record.close(light, undefined)).toMatchObject({ baselineCost: 0, tierCosts: [], cost: 100 })
   })
 
   it("says who answered last, not who failed after it", () => {

@@ -1,11 +1,12 @@
-import { costOf } from "../pricing/cost.ts"
-import type { Rates } from "../pricing/rates.ts"
+import type { Deployment } from "../spec/catalog.ts"
 import type { Attempt } from "../spec/dispatch.ts"
 import { messageOf } from "../spec/errors.ts"
 import { addMoney, type NanoUsd, ZERO_USD } from "../spec/money.ts"
 import type { RoutingDecision, Snapshot } from "../spec/policy.ts"
 import type { RouteRequest } from "../spec/request.ts"
 import type { JudgedAnswer, Plan, Problem, RouteEvent, RouteRecord } from "../spec/telemetry.ts"
+import { gpuSecondsOf } from "./gpu-seconds.ts"
+import { type Answered, type Baseline, tierCostsOf } from "./tier-costs.ts"
 
 /** What has happened so far to one request. Written by the hall only; closed once. */
 export interface OpenRecord {
@@ -13,6 +14,7 @@ export interface OpenRecord {
   attempted(attempt: Attempt): void
   judged(judged: JudgedAnswer): void
   escalated(decision: RoutingDecision): void
+  downgraded(decision: RoutingDecision): void
   problem(problem: Problem): void
   /** Who answered last, so far. */
   answeredBy(): RouteRecord["answeredBy"]
@@ -26,8 +28,10 @@ export interface OpenRecordOptions {
   readonly snapshot: Snapshot
   readonly plan: Plan
   readonly streamed: boolean
-  /** Rates of the top tier's first deployment: the always-heavy baseline. */
-  readonly baselineRates: Rates
+  /** Every tier's first deployment, cheapest tier first. */
+  readonly baselines: readonly Baseline[]
+  /** All that may have been asked. */
+  readonly deployments: readonly Deployment[]
   readonly now: () => number
   readonly tell: (event: RouteEvent) => void
 }
@@ -55,6 +59,10 @@ export function openRecord(options: OpenRecordOptions): OpenRecord {
       decisions.push(decision)
       tell({ type: "tier-escalated", id, decision })
     },
+    downgraded(decision) {
+      decisions.push(decision)
+      tell({ type: "tier-downgraded", id, decision })
+    },
     problem(problem) {
       problems.push(problem)
     },
@@ -63,6 +71,7 @@ export function openRecord(options: OpenRecordOptions): OpenRecord {
       return last && { deploymentId: last.deploymentId, tier: last.tier }
     },
     close(answeredBy, error) {
+      const tierCosts = tierCostsOf(returned(attempts, answeredBy), options.baselines, options.deployments)
       const record: RouteRecord = {
         id,
         at: snapshot.at,
@@ -77,8 +86,10 @@ export function openRecord(options: OpenRecordOptions): OpenRecord {
         verdicts,
         answeredBy,
         cost: attempts.reduce((sum, attempt) => addMoney(sum, costOfAttempt(attempt)), ZERO_USD),
-        baselineCost: baselineCost(attempts, answeredBy, options.baselineRates),
-        problems,
+        baselineCost: tierCosts.at(-1)?.cost ?? ZERO_USD,
+        tierCosts,
+        gpuSeconds: gpuSecondsOf(attempts, options.deployments),
+        problems: [...problems],
         error: error === undefined ? undefined : messageOf(error),
       }
       tell({ type: "request-ended", id, record })
@@ -91,20 +102,9 @@ function costOfAttempt(attempt: Attempt): NanoUsd {
   return attempt.outcome === "skipped" ? ZERO_USD : attempt.cost
 }
 
-/** What the returned answer's tokens cost at the baseline's rates. */
-function baselineCost(
-  attempts: readonly Attempt[],
-  answeredBy: RouteRecord["answeredBy"],
-  rates: Rates,
-): NanoUsd {
-  const winner = attempts.findLast(
-    (attempt) => attempt.outcome === "answered" && attempt.deploymentId === answeredBy?.deploymentId,
-  )
-  if (winner?.outcome !== "answered") return ZERO_USD
-  try {
-    return costOf(winner.usage, rates)
-  } catch {
-    // What cannot be counted is compared with nothing: a report must not cost the answer.
-    return ZERO_USD
-  }
+/** The attempt whose answer was returned. */
+function returned(attempts: readonly Attempt[], answeredBy: RouteRecord["answeredBy"]): Answered | undefined {
+  const isReturned = (attempt: Attempt): attempt is Answered =>
+    attempt.outcome === "answered" && attempt.deploymentId === answeredBy?.deploymentId
+  return attempts.findLast(isReturned)
 }

@@ -69,7 +69,12 @@ describe("resolveOptions", () => {
     ["an observer without on", two({ observers: [{}] as never }), "observers[0]"],
     [
       "a store that cannot extend",
-      two({ budget: { ...memoryBudget({ limits: [] }), extend: undefined } as never }),
+      two({
+        budget: {
+          ...memoryBudget({ limits: [{ scope: "global", window: "day", usd: 1 }] }),
+          extend: undefined,
+        } as never,
+      }),
       "budget",
     ],
     ["an empty id", withLight({ id: "" }), "deployments[0].id"],
@@ -181,13 +186,13 @@ describe("resolveOptions", () => {
     })
   })
 
-  it("measures savings against the top tier's first deployment", () => {
+  it("measures savings against every tier's first deployment, cheapest tier first", () => {
     const dear = { inputPerMTok: 10, outputPerMTok: 20 }
     const deployments = [light, { ...heavy, id: "first", price: dear }, { ...heavy, id: "second" }]
-    expect(resolveOptions(two({ deployments })).baselineRates).toMatchObject({
-      input: 10_000_000,
-      output: 20_000_000,
-    })
+    expect(resolveOptions(two({ deployments })).baselines).toMatchObject([
+      { deployment: { tier: "light" } },
+      { deployment: { id: "first" }, rates: { input: 10_000_000, output: 20_000_000 } },
+    ])
   })
 
   it("names a deployment after its tier and model", () => {

@@ -1,6 +1,7 @@
 import { InMemoryCache } from "@langchain/core/caches"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import { sha256 } from "@langchain/core/utils/hash"
+import { pressureGauge } from "../budget/pressure.ts"
 import { type ResponseCache, responseCache } from "../cache/response-cache.ts"
 import { fiveFactor } from "../complexity/five-factor.ts"
 import { pause } from "../dispatch/pause.ts"
@@ -43,7 +44,7 @@ export function resolveOptions(options: RouterOptions): RouterParts {
     tiers,
     deployments,
     ratesOf,
-    baselineRates: ratesOf(first.at(-1) as Deployment),
+    baselines: first.map((deployment) => ({ deployment, rates: ratesOf(deployment) })),
     routing: options.routing ?? true,
     defaultTier: knownTier(
       options.defaultTier ?? (tiers[Math.floor(tiers.length / 2)] as Tier),
@@ -59,6 +60,8 @@ export function resolveOptions(options: RouterOptions): RouterParts {
     limitOutput: outputLimiter(),
     toolSizes: new WeakMap(),
     budget: options.budget,
+    ...underPressure(options),
+    requestIdHeader: options.requestIdHeader,
     validator: options.validator ?? allOf(matchesSchema(), notEmpty()),
     // Who brings a validator wants its verdicts to count in streams too.
     gate: options.gate ?? (options.validator === undefined ? undefined : "full"),
@@ -77,6 +80,12 @@ export function resolveOptions(options: RouterOptions): RouterParts {
       pause,
     },
   }
+}
+
+/** Also for a router that has no budget of its own: an agent's may be held in beside it. */
+function underPressure({ underPressure = {} }: RouterOptions): Pick<RouterParts, "pressure" | "whenRefused"> {
+  const { whenRefused = "block", ...when } = underPressure
+  return { pressure: pressureGauge(when), whenRefused }
 }
 
 function deploymentFrom(given: DeploymentOptions, index: number, tiers: readonly Tier[]): Deployment {

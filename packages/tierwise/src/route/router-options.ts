@@ -1,5 +1,6 @@
 import type { BaseCache } from "@langchain/core/caches"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import type { PressureOptions } from "../budget/pressure.ts"
 import type { CacheRules } from "../cache/cache-key.ts"
 import type { TaskRule } from "../policy/threshold-policy.ts"
 import type { CandidateOrder } from "../pricing/order.ts"
@@ -11,6 +12,7 @@ import type { RoutingPolicy } from "../spec/policy.ts"
 import type { Gate, Tier } from "../spec/request.ts"
 import type { RouteObserver } from "../spec/telemetry.ts"
 import type { ResponseValidator } from "../spec/validation.ts"
+import type { WhenRefused } from "./router-parts.ts"
 
 /** One model the router may call. */
 export interface DeploymentOptions {
@@ -33,6 +35,16 @@ export interface DeploymentOptions {
   readonly tenants?: readonly string[] | undefined
   /** GPU memory in GB, for reports on self-hosted models. */
   readonly gpuMemoryGb?: number | undefined
+}
+
+/** What a call does when its budget runs low, and when it has run out. A downgrade is always on the record. */
+export interface UnderPressure extends PressureOptions {
+  /**
+   * When the budget refuses everybody of the decided tier and those above. `block` (default): BudgetExceededError.
+   * `downgrade`: weaker tiers are asked, down to the decision's floor, but never in the middle of a tool loop. A function is
+   * asked each time; `ask-again` asks the budget again, e.g. after somebody has raised the limit.
+   */
+  readonly whenRefused?: WhenRefused | undefined
 }
 
 export interface RouterOptions {
@@ -58,6 +70,13 @@ export interface RouterOptions {
   readonly order?: CandidateOrder | undefined
   /** Money and tokens are held here before each call. Default: no limit. */
   readonly budget?: BudgetStore | undefined
+  /** When calls go to weaker tiers for the sake of the budget. Default: never. */
+  readonly underPressure?: UnderPressure | undefined
+  /**
+   * Name of a header under which every request to a provider carries its hold's id, so that invoices can be matched with the
+   * ledger: `x-client-request-id` is OpenAI's. For packages that can send one per call (OpenAI, Anthropic). Default: none.
+   */
+  readonly requestIdHeader?: string | undefined
   /** How the input of a quote is bounded. Default `upper-bound`. */
   readonly quoteInput?: QuoteInput | undefined
   /** The most tokens one picture, clip or file is billed as. */
@@ -106,6 +125,7 @@ export const DATA_OPTIONS: ReadonlySet<string> = new Set([
   "routing",
   "defaultTier",
   "order",
+  "requestIdHeader",
   "quoteInput",
   "mediaTokens",
   "maxOutputTokens",

@@ -1,6 +1,7 @@
+import type { PressureGauge } from "../budget/pressure.ts"
 import type { CacheRules } from "../cache/cache-key.ts"
 import type { ResponseCache } from "../cache/response-cache.ts"
-import type { DispatchSettings } from "../dispatch/dispatch-options.ts"
+import type { AfterRefusal, DispatchSettings, Refused } from "../dispatch/dispatch-options.ts"
 import type { ToolSizes } from "../features/tool-size.ts"
 import type { OutputLimiter } from "../langchain/limit-output.ts"
 import type { CandidateOrder } from "../pricing/order.ts"
@@ -10,9 +11,24 @@ import type { BudgetStore } from "../spec/budget.ts"
 import type { Deployment } from "../spec/catalog.ts"
 import type { Estimator } from "../spec/complexity.ts"
 import type { RoutingPolicy } from "../spec/policy.ts"
-import type { Gate, Tier } from "../spec/request.ts"
+import type { Gate, Scopes, Tier } from "../spec/request.ts"
 import type { RouteObserver } from "../spec/telemetry.ts"
 import type { ResponseValidator } from "../spec/validation.ts"
+import type { Baseline } from "./tier-costs.ts"
+
+/** What follows when the budget has refused everybody who should answer. */
+export type WhenRefused = AfterRefusal | ((question: BudgetQuestion) => AfterRefusal | Promise<AfterRefusal>)
+
+/** What a callback is asked when the budget refuses. */
+export interface BudgetQuestion extends Refused {
+  /** Of the call's record. */
+  readonly id: string
+  readonly scopes: Scopes
+  /** The tier that was decided. */
+  readonly tier: Tier
+  /** False where `downgrade` would change nothing: there is no weaker tier that may answer. */
+  readonly canDowngrade: boolean
+}
 
 /** Everything the hall walks through, checked and with every default filled in. */
 export interface RouterParts {
@@ -20,8 +36,8 @@ export interface RouterParts {
   readonly tiers: readonly Tier[]
   readonly deployments: readonly Deployment[]
   readonly ratesOf: (deployment: Deployment) => Rates
-  /** Of the top tier's first deployment: what savings are measured against. */
-  readonly baselineRates: Rates
+  /** Every tier's first deployment, cheapest tier first: what savings are measured against. */
+  readonly baselines: readonly Baseline[]
   /** False: the default tier answers everything. */
   readonly routing: boolean
   readonly defaultTier: Tier
@@ -36,6 +52,11 @@ export interface RouterParts {
   /** Tool definitions are measured once. */
   readonly toolSizes: ToolSizes
   readonly budget: BudgetStore | undefined
+  /** Undefined: the budget is not asked before it is held in. */
+  readonly pressure: PressureGauge | undefined
+  readonly whenRefused: WhenRefused
+  /** Of the provider calls' requests; undefined: none. */
+  readonly requestIdHeader: string | undefined
   readonly validator: ResponseValidator
   /** For calls that name none; undefined: by what the call wants. */
   readonly gate: Gate | undefined

@@ -1,10 +1,15 @@
+import type { PressureGauge } from "../budget/pressure.ts"
+import { withSignal } from "../dispatch/with-signal.ts"
 import type { Invocation } from "../langchain/call-model.ts"
 import { type Audience, audienceOf } from "../langchain/curtain.ts"
+import type { BudgetStore } from "../spec/budget.ts"
 import type { Candidate } from "../spec/catalog.ts"
+import { messageOf } from "../spec/errors.ts"
 import type { RoutingDecision, Snapshot } from "../spec/policy.ts"
 import type { Gate, RouteRequest, Tier } from "../spec/request.ts"
 import { notify } from "../telemetry/notify.ts"
 import { checkRequest } from "./check-request.ts"
+import { inTime } from "./in-time.ts"
 import { findCandidates, makePlan, type Planned } from "./make-plan.ts"
 import { type OpenRecord, openRecord } from "./open-record.ts"
 import type { RouterParts } from "./router-parts.ts"
@@ -22,6 +27,8 @@ export interface Walk {
   readonly audience: Audience | undefined
   /** Who could be asked after an answer of this tier was rejected; undefined: nobody, its answers are final. */
   nextRung(tier: Tier): Rung | undefined
+  /** From now on no answer escalates above this tier. */
+  lowerCeiling(tier: Tier): void
 }
 
 export interface Rung {
@@ -29,9 +36,28 @@ export interface Rung {
   readonly candidates: readonly Candidate[]
 }
 
-/** Everything with state is read once, so that the plan can be repeated from it. */
-export function takeSnapshot({ dispatch: { now, random } }: RouterParts): Snapshot {
-  return { at: now(), draw: random() }
+/** Everything with state is read once, so that the plan can be repeated from it. Nobody is asked who need not be. */
+export function takeSnapshot(parts: RouterParts, request: RouteRequest): Snapshot | Promise<Snapshot> {
+  const { now, random } = parts.dispatch
+  const snapshot = { at: now(), draw: random() }
+  const { budget, pressure } = parts
+  return budget === undefined || pressure === undefined
+    ? snapshot
+    : underPressure(snapshot, request, { budget, pressure })
+}
+
+async function underPressure(
+  snapshot: Snapshot,
+  request: RouteRequest,
+  { budget, pressure }: { readonly budget: BudgetStore; readonly pressure: PressureGauge },
+): Promise<Snapshot> {
+  try {
+    const statuses = await inTime(budget, (store) => store.status(request.scopes ?? {}))
+    return { ...snapshot, pressure: pressure(statuses, snapshot.at) }
+  } catch (error) {
+    // A budget that cannot say how it stands presses on nobody; whether it grants anything is its own affair.
+    return { ...snapshot, pressure: { tiersDown: 0, because: messageOf(error) } }
+  }
 }
 
 export async function startWalk(
@@ -41,7 +67,8 @@ export async function startWalk(
   streamed: boolean,
 ): Promise<Walk> {
   checkRequest(request, parts.tiers)
-  const snapshot = takeSnapshot(parts)
+  const taken = takeSnapshot(parts, request)
+  const snapshot = taken instanceof Promise ? await withSignal(taken, invocation.config.signal) : taken
   const { within = here } = invocation
   const planned = await within(() => makePlan(parts, request, snapshot, invocation.config.signal))
   const id = parts.newId()
@@ -51,7 +78,8 @@ export async function startWalk(
     snapshot,
     plan: planned.plan,
     streamed,
-    baselineRates: parts.baselineRates,
+    baselines: parts.baselines,
+    deployments: parts.deployments,
     now: parts.dispatch.now,
     tell: (event) => notify(parts.observers, event),
   })
@@ -59,11 +87,16 @@ export async function startWalk(
   const gate = invocation.gate ?? parts.gate ?? (request.responseFormat === undefined ? "off" : "full")
   const audience = audienceOf(invocation.config.callbacks)
   const rungs = new Map<Tier, Rung | undefined>()
+  let { ceiling } = planned.plan.decision
   const nextRung = (tier: Tier): Rung | undefined => {
-    if (!rungs.has(tier)) rungs.set(tier, rungAbove(parts, { request, snapshot, planned }, tier))
+    if (!rungs.has(tier)) rungs.set(tier, rungAbove(parts, { request, snapshot, planned }, tier, ceiling))
     return rungs.get(tier)
   }
-  return { request, invocation, snapshot, planned, record, streamed, gate, audience, nextRung }
+  const lowerCeiling = (tier: Tier) => {
+    ceiling = tier
+    rungs.clear()
+  }
+  return { request, invocation, snapshot, planned, record, streamed, gate, audience, nextRung, lowerCeiling }
 }
 
 /** Where a call has no run of its own, its work is done where it stands. */
@@ -75,9 +108,9 @@ function rungAbove(
   parts: RouterParts,
   { request, snapshot, planned: { plan } }: Pick<Walk, "request" | "snapshot" | "planned">,
   from: Tier,
+  ceiling: Tier,
 ): Rung | undefined {
   const { tiers } = parts
-  const { ceiling } = plan.decision
   const rung = tiers.indexOf(from) + 1
   const tier = tiers[rung]
   if (tier === undefined || rung > tiers.indexOf(ceiling)) return undefined

@@ -28,6 +28,8 @@ interface AttemptBase {
   /** Epoch ms. */
   readonly startedAt: number
   readonly durationMs: number
+  /** The hold's id in the ledger; undefined: nothing was held. Tries at one candidate share one hold. */
+  readonly holdId?: string | undefined
 }
 
 /** One try at one candidate. Plain JSON. */

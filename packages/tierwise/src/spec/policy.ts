@@ -7,6 +7,16 @@ export interface Snapshot {
   readonly at: number
   /** One draw in [0, 1) for everything in the plan that is left to chance (weights). */
   readonly draw: number
+  /** Undefined: no budget presses, or none is asked. */
+  readonly pressure?: BudgetPressure | undefined
+}
+
+/** How far down the budgets of a call want it to go. */
+export interface BudgetPressure {
+  /** Tiers; 0: the budget could not be asked. */
+  readonly tiersDown: number
+  /** One line for people. */
+  readonly because: string
 }
 
 export type DecisionReason =
@@ -15,6 +25,7 @@ export type DecisionReason =
   | "pinned"
   | "bounded"
   | "escalated"
+  | "downgraded"
   | "off"
   | "default"
 

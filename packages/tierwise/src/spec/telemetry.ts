@@ -38,6 +38,15 @@ export interface JudgedAnswer {
   readonly verdict: Verdict
 }
 
+/** What the returned answer's tokens would have taken at one tier's first deployment. */
+export interface TierCost {
+  readonly tier: Tier
+  readonly deploymentId: string
+  readonly cost: NanoUsd
+  /** GPU time, seconds. Undefined where nobody can tell: a deployment that is not self-hosted, or gives no figures. */
+  readonly gpuSeconds?: number | undefined
+}
+
 /** The whole story of one request: what telemetry, headers, logs, replay and the tests read. Plain JSON. */
 export interface RouteRecord {
   readonly id: string
@@ -49,7 +58,7 @@ export interface RouteRecord {
   readonly streamed: boolean
   readonly snapshot: Snapshot
   readonly plan: Plan
-  /** The plan's decision, then one more for every escalation. */
+  /** The plan's decision, then one more for every escalation, and for every downgrade after a refusal. */
   readonly decisions: readonly RoutingDecision[]
   readonly attempts: readonly Attempt[]
   readonly verdicts: readonly JudgedAnswer[]
@@ -59,6 +68,13 @@ export interface RouteRecord {
   readonly cost: NanoUsd
   /** What the returned answer's tokens would have cost at the top tier's first deployment. */
   readonly baselineCost: NanoUsd
+  /**
+   * The same in every tier, cheapest tier first. As many tokens are taken to be cached everywhere as were where it was
+   * answered. Empty: no answer was returned, or its tokens cannot be priced.
+   */
+  readonly tierCosts: readonly TierCost[]
+  /** GPU time of all attempts together, seconds. Undefined if nobody can tell for any one of them. */
+  readonly gpuSeconds?: number | undefined
   readonly problems: readonly Problem[]
   /** The error's message when the request failed. */
   readonly error: string | undefined
@@ -75,6 +91,8 @@ export type RouteEvent =
   | { readonly type: "attempt-ended"; readonly id: string; readonly attempt: Attempt }
   | { readonly type: "answer-judged"; readonly id: string; readonly judged: JudgedAnswer }
   | { readonly type: "tier-escalated"; readonly id: string; readonly decision: RoutingDecision }
+  /** The budget refused everybody who should have answered, and weaker tiers are asked. */
+  | { readonly type: "tier-downgraded"; readonly id: string; readonly decision: RoutingDecision }
   | { readonly type: "request-ended"; readonly id: string; readonly record: RouteRecord }
   /** A call that the cache answered. It has no record: nothing was decided, held or called. */
   | {
