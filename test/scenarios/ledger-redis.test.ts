@@ -8,19 +8,14 @@ import { join } from "node:path"
 import { createClient, createClientPool, createCluster } from "@redis/client"
 import fc from "fast-check"
 import { Cluster, Redis } from "ioredis"
-import {
-  type Amount,
-  type BudgetLimit,
-  type BudgetStore,
-  type BudgetWarning,
-  memoryBudget,
-  nanoUsd,
-} from "tierwise"
+import { type Amount, type BudgetLimit, type BudgetStore, type BudgetWarning, nanoUsd } from "tierwise"
 import { type RedisBudgetOptions, type RedisClient, redisBudget } from "tierwise/redis"
 import { budgetStoreContract } from "tierwise/testing"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import { describeWithService, startOwnServices } from "../services.ts"
-import type { Order, Report } from "./ledger-redis-process.ts"
+import { COMMAND, doesAsMemoryDoes } from "./ledger-model.ts"
+import type { Order } from "./ledger-redis-process.ts"
+import type { Spent } from "./ledger-spender.ts"
 
 const TENANTS: readonly BudgetLimit[] = [{ scope: "tenant", window: "day", usd: 1e-6 }]
 const ACME = { tenant: "acme" }
@@ -75,46 +70,20 @@ describeWithService("redis", (url) => {
   })
 
   it("does what a budget in memory does, whatever comes in which order", async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 16 }), async (commands) => {
-        const clock = { at: Date.UTC(2026, 0, 15, 23, 59, 40) }
-        const options = { limits: MODEL_LIMITS, holdTtlMs: 6_000, now: () => clock.at }
-        const [real, model] = [open(options), memoryBudget(options)]
-        for (const one of commands) {
-          clock.at += one.afterMs
-          expect(await outcomeOf(one, real)).toEqual(await outcomeOf(one, model))
-        }
-        for (const tenant of ["a", "b"]) {
-          expect(await real.status({ tenant })).toEqual(await model.status({ tenant }))
-        }
-      }),
-      { numRuns: 100 },
-    )
+    await expect(doesAsMemoryDoes(open)).resolves.toBeUndefined()
   })
 
   it("does so too where more wait than there are places, and holds go in and out of the sorted sets", async () => {
-    const many = fc.record({
+    const command = {
       ...COMMAND,
       id: fc.integer({ min: 1, max: 200 }).map(String),
       money: fc.nat(2),
       tokens: fc.nat(2),
       afterMs: fc.constantFrom(0, 1, 2),
-    })
-    await fc.assert(
-      fc.asyncProperty(fc.array(many, { minLength: 500, maxLength: 500 }), async (commands) => {
-        const clock = { at: Date.UTC(2026, 0, 15, 23, 59, 40) }
-        const options = { limits: MODEL_LIMITS, holdTtlMs: 150, now: () => clock.at }
-        const [real, model] = [open(options), memoryBudget(options)]
-        for (const one of commands) {
-          clock.at += one.afterMs
-          expect(await outcomeOf(one, real, 200)).toEqual(await outcomeOf(one, model, 200))
-        }
-        for (const tenant of ["a", "b"]) {
-          expect(await real.status({ tenant })).toEqual(await model.status({ tenant }))
-        }
-      }),
-      { numRuns: 4, endOnFailure: true },
-    )
+    }
+    const length = { minLength: 500, maxLength: 500 }
+    const model = { command, length, holdTtlMs: 150, numRuns: 4 }
+    await expect(doesAsMemoryDoes(open, model)).resolves.toBeUndefined()
   })
 
   describe("two processes", () => {
@@ -125,7 +94,7 @@ describeWithService("redis", (url) => {
         ["a", "b"].map((name) => runProcess({ url, ledger, limits: TENANTS, name, calls: 200 })),
       )
       const seen = await watch.stop()
-      const total = (of: keyof Report) => reports.reduce((sum, report) => sum + report[of], 0)
+      const total = (of: keyof Spent) => reports.reduce((sum, report) => sum + report[of], 0)
       expect(Math.min(...reports.map(({ granted }) => granted))).toBeGreaterThan(0)
       expect(total("granted")).toBeLessThan(400)
       expect(Math.max(...seen)).toBeLessThanOrEqual(1_000)
@@ -654,59 +623,16 @@ function watchCounters(store: BudgetStore) {
   }
 }
 
-function runProcess(order: Order): Promise<Report> {
+function runProcess(order: Order): Promise<Spent> {
   const child = fork(join(import.meta.dirname, "ledger-redis-process.ts"), {
     execArgv: ["--conditions=@tierwise/source"],
   })
   child.send(order)
   return new Promise((resolve, reject) => {
-    child.once("message", (report) => resolve(report as Report))
+    child.once("message", (report) => resolve(report as Spent))
     child.once("error", reject)
     child.once("exit", (code) => reject(new Error(`it ended with ${code} and no report`)))
   })
-}
-
-const MODEL_LIMITS: readonly BudgetLimit[] = [
-  { scope: "tenant", window: "minute", usd: 1e-7 },
-  { scope: "tenant", id: "b", window: "day", tokens: 60 },
-  { scope: "global", window: "total", tokens: 150 },
-]
-
-interface Command {
-  readonly verb: "reserve" | "settle" | "release" | "extend" | "book"
-  readonly id: string
-  readonly tenant: string
-  readonly money: number
-  readonly tokens: number
-  readonly afterMs: number
-}
-
-const COMMAND = {
-  verb: fc.constantFrom("reserve", "reserve", "reserve", "settle", "release", "extend", "book"),
-  id: fc.constantFrom("1", "2", "3", "4", "5"),
-  tenant: fc.constantFrom("a", "b"),
-  money: fc.integer({ min: 0, max: 90 }),
-  tokens: fc.integer({ min: 0, max: 70 }),
-  afterMs: fc.constantFrom(0, 0, 1, 3_000, 7_000),
-}
-
-const command: fc.Arbitrary<Command> = fc.record(COMMAND)
-
-/** What came of it, errors by their field. */
-async function outcomeOf(
-  { verb, id, tenant, money, tokens }: Command,
-  store: BudgetStore,
-  ttlMs = 5_000,
-): Promise<unknown> {
-  const request = { id, scopes: { tenant }, amount: amount(money, tokens) }
-  const verbs: Readonly<Record<Command["verb"], () => Promise<unknown>>> = {
-    reserve: () => store.reserve(request),
-    settle: () => store.settle(id, request.amount),
-    release: () => store.release(id),
-    extend: () => store.extend(id, ttlMs),
-    book: () => store.book(request),
-  }
-  return verbs[verb]().catch((error: unknown) => (error as { readonly path?: string }).path)
 }
 
 interface OwnServer {

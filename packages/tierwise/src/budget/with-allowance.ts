@@ -8,6 +8,7 @@ import { isUnavailable } from "./is-unavailable.ts"
 import { beyond, LATE_CLOSING_MS, NOTHING, printOf, takenId } from "./ledger-engine.ts"
 import { owed } from "./owed.ts"
 import { tell } from "./tell.ts"
+import { within } from "./within.ts"
 
 /** The allowance, in `usd`, `tokens` or both: this is what one process can overspend while the store is away. */
 export interface AllowanceOptions extends Spendable {
@@ -94,17 +95,8 @@ export function withAllowance(store: BudgetStore, options: AllowanceOptions): Bu
     return new BudgetUnavailableError(store.name, "it did not answer, and is asked again soon")
   }
 
-  async function inTime<T>(work: () => Promise<T>): Promise<T> {
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const tooLate = new Promise<never>((_, reject) => {
-      const late = () => reject(new BudgetUnavailableError(store.name, `it took more than ${timeoutMs} ms`))
-      timer = setTimeout(late, timeoutMs)
-    })
-    try {
-      return await Promise.race([work(), tooLate])
-    } finally {
-      clearTimeout(timer)
-    }
+  function inTime<T>(work: () => Promise<T>): Promise<T> {
+    return within(store.name, timeoutMs, work)
   }
 
   function goDown(error: unknown): void {

@@ -4,11 +4,12 @@ import {
   type EngineClosed,
   type Entry,
   LATE_CLOSING_MS,
+  NOTHING,
   printOf,
   share,
 } from "../budget/ledger-engine.ts"
 import { BudgetUnavailableError, TierwiseError } from "../spec/errors.ts"
-import { type Amount, nanoUsd, ZERO_USD } from "../spec/money.ts"
+import { type Amount, nanoUsd } from "../spec/money.ts"
 import type { CounterChange, CounterRow, CounterRows, CounterRowsOptions } from "./counter-rows.ts"
 import { impossible, moment, readable } from "./readable.ts"
 import { NUMBERS_EACH } from "./schema.ts"
@@ -96,8 +97,6 @@ interface Read {
 type Kept = { -readonly [Name in keyof HoldRow]: HoldRow[Name] }
 
 const STATES: readonly HoldState[] = ["held", "unconfirmed", "settled", "released", "booked", "unknown"]
-
-const NOTHING: Amount = { money: ZERO_USD, tokens: 0 }
 
 /** Live holds kept at hand. */
 const MOST_AT_HAND = 10_000
