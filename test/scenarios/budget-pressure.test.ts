@@ -1,10 +1,10 @@
 import { AIMessage, HumanMessage, ToolMessage } from "@langchain/core/messages"
 import {
   BudgetExceededError,
-  type BudgetQuestion,
   type BudgetWarning,
   memoryBudget,
   nanoUsd,
+  type RefusalQuestion,
   type RouteEvent,
   type RoutingPolicy,
   type Scopes,
@@ -70,8 +70,8 @@ describe("a budget that refuses the tier that was decided", () => {
 
   it("never changes the model in the middle of a tool loop", async () => {
     const budget = memoryBudget({ limits: perDay(NO_HEAVY_FITS) })
-    const questions: BudgetQuestion[] = []
-    const whenRefused = (question: BudgetQuestion) => {
+    const questions: RefusalQuestion[] = []
+    const whenRefused = (question: RefusalQuestion) => {
       questions.push(question)
       return "downgrade" as const
     }
@@ -90,8 +90,8 @@ describe("a budget that refuses the tier that was decided", () => {
     const budget = memoryBudget({ limits: perDay(NO_HEAVY_FITS) })
     const hold = { id: "somebody else's", scopes: {}, amount: { money: nanoUsd(19_000_000), tokens: 0 } }
     await budget.reserve(hold)
-    const questions: BudgetQuestion[] = []
-    const whenRefused = async (question: BudgetQuestion) => {
+    const questions: RefusalQuestion[] = []
+    const whenRefused = async (question: RefusalQuestion) => {
       questions.push(question)
       await budget.release(hold.id)
       return "ask-again" as const
@@ -189,8 +189,8 @@ describe("a budget that refuses the tier that was decided", () => {
 
   it("is asked when one who should answer failed and another was refused", async () => {
     const budget = memoryBudget({ limits: perDay(0.02) })
-    const questions: BudgetQuestion[] = []
-    const whenRefused = (question: BudgetQuestion) => {
+    const questions: RefusalQuestion[] = []
+    const whenRefused = (question: RefusalQuestion) => {
       questions.push(question)
       return "block" as const
     }

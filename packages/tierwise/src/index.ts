@@ -99,7 +99,7 @@ export type { Reported, SkippedRecords } from "./reports/tally.ts"
 export type { CallQuote, PredictedCost } from "./route/predict-cost.ts"
 export { DEFAULT_TIERS } from "./route/resolve-options.ts"
 export type { DeploymentOptions, RouterOptions, UnderPressure } from "./route/router-options.ts"
-export type { BudgetQuestion, WhenRefused } from "./route/router-parts.ts"
+export type { RefusalQuestion, WhenRefused } from "./route/router-parts.ts"
 export {
   type RouterCallOptions,
   RouterChatModel,

@@ -8,10 +8,16 @@ import { startInstantServer } from "../instant-server.ts"
 import { median, spread, throughput, timeEach } from "../measure.ts"
 
 const ROUNDS = 12
-const CALLS_PER_ROUND = 150
+const TURNS_PER_ROUND = 15
+const CALLS_PER_TURN = 10
 const CALLS_AT_ONCE = 64
 const SOAK_CALLS = 200_000
 const QUESTION = "How long does a letter from Lisbon to Oslo take?"
+
+interface Chat {
+  invoke(input: string): Promise<unknown>
+  stream(input: string): Promise<AsyncIterable<unknown>>
+}
 
 /** What routing costs on top of the same calls made without it. Ratios inside one run; nothing here is absolute. */
 export const bench: Bench = {
@@ -33,44 +39,35 @@ export const bench: Bench = {
         price: { costWeight: 10 ** index },
       })),
     })
-    const firstChunk = async (model: { stream(input: string): Promise<AsyncIterable<unknown>> }) => {
-      const from = performance.now()
-      let first = 0
-      for await (const _ of await model.stream(QUESTION)) first ||= performance.now() - from
-      return first
+    const invokes = (model: Chat) => timeEach(CALLS_PER_TURN, () => model.invoke(QUESTION))
+    const firstChunks = async (model: Chat) => {
+      const firsts: number[] = []
+      for (let i = 0; i < CALLS_PER_TURN; i++) {
+        const from = performance.now()
+        let first = 0
+        for await (const _ of await model.stream(QUESTION)) first ||= performance.now() - from
+        firsts.push(first)
+      }
+      return firsts
     }
+    const manyAtOnce = async (model: Chat) => [
+      await throughput(4 * CALLS_AT_ONCE, CALLS_AT_ONCE, () => model.invoke(QUESTION)),
+    ]
 
     progress("warming up")
-    for (const model of [bare, router]) {
-      await timeEach(500, () => model.invoke(QUESTION))
-      await timeEach(100, () => firstChunk(model))
+    for (let turn = 0; turn < 50; turn++) {
+      for (const model of [bare, router]) await invokes(model)
+      for (const model of [bare, router]) await firstChunks(model)
+      await manyAtOnce(fallbacks)
     }
-    await throughput(2_000, CALLS_AT_ONCE, () => fallbacks.invoke(QUESTION))
 
     const invoke: number[] = []
     const inFlight: number[] = []
     const stream: number[] = []
     for (let round = 0; round < ROUNDS; round++) {
-      // Who goes first alternates: whatever the machine does in between hits both.
-      const pair = async (measure: (model: typeof bare | typeof router) => Promise<number>) => {
-        if (round % 2 === 0) return [await measure(bare), await measure(router)] as const
-        const routed = await measure(router)
-        return [await measure(bare), routed] as const
-      }
-      const [bareMs, routedMs] = await pair(async (model) =>
-        median(await timeEach(CALLS_PER_ROUND, () => model.invoke(QUESTION))),
-      )
-      const [bareFirst, routedFirst] = await pair(async (model) => {
-        const firsts: number[] = []
-        for (let i = 0; i < CALLS_PER_ROUND; i++) firsts.push(await firstChunk(model))
-        return median(firsts)
-      })
-      const many = (model: { invoke(input: string): Promise<unknown> }) =>
-        throughput(1_500, CALLS_AT_ONCE, () => model.invoke(QUESTION))
-      const routedFirstNow = round % 2 === 1
-      const early = routedFirstNow ? await many(router) : undefined
-      const withFallbacks = await many(fallbacks)
-      const routed = early ?? (await many(router))
+      const [bareMs, routedMs] = await inTurns(bare, router, invokes)
+      const [bareFirst, routedFirst] = await inTurns(bare, router, firstChunks)
+      const [withFallbacks, routed] = await inTurns(fallbacks, router, manyAtOnce)
       invoke.push(routedMs / bareMs)
       stream.push(routedFirst / bareFirst)
       inFlight.push(routed / withFallbacks)
@@ -102,6 +99,20 @@ export const bench: Bench = {
       ],
     }
   },
+}
+
+/** The medians of both, which take turns: whatever the machine does in between hits both. */
+async function inTurns(
+  one: Chat,
+  other: Chat,
+  measure: (model: Chat) => Promise<readonly number[]>,
+): Promise<readonly [ofOne: number, ofOther: number]> {
+  const [ofOne, ofOther]: [number[], number[]] = [[], []]
+  for (let turn = 0; turn < TURNS_PER_ROUND; turn++) {
+    ofOne.push(...(await measure(one)))
+    ofOther.push(...(await measure(other)))
+  }
+  return [median(ofOne), median(ofOther)]
 }
 
 const SENTENCE =

@@ -63,7 +63,8 @@ export function countersOf(rules: readonly Rule[], timeZone: string): Counters {
   function ownOf(scopes: Scopes): readonly Present[] {
     let own: readonly Present[] = NONE
     for (const [scope, byId] of special) {
-      const found = byId.get(idOf(scope, scopes))
+      const id = idOf(scope, scopes)
+      const found = id === undefined ? undefined : byId.get(id)
       if (found !== undefined) own = own.length === 0 ? found : [...own, ...found]
     }
     return own

@@ -24,7 +24,7 @@ import {
   type Turned,
   takenId,
 } from "./ledger-engine.ts"
-import { type BudgetLimit, type Rule, rulesOf } from "./limits.ts"
+import { asRequest, type BudgetLimit, type Rule, rulesOf } from "./limits.ts"
 import { owed } from "./owed.ts"
 import { tell } from "./tell.ts"
 import { validTimeZone } from "./windows.ts"
@@ -187,7 +187,7 @@ export function ledger(engine: LedgerEngine, options: SharedBudgetOptions): Budg
       if (unreleased.size > 0) await unreleased.drop(id)
       let asked: InTurn<Exclude<EngineReserved, Turned>>
       try {
-        asked = await inTurn(scopes, (named) =>
+        asked = await inTurn(asRequest(id, scopes), (named) =>
           engine.reserve({ id, scopes, amount, counters: named }, holdTtlMs, limits.print),
         )
       } catch (error) {
@@ -224,7 +224,9 @@ export function ledger(engine: LedgerEngine, options: SharedBudgetOptions): Budg
     async book(request) {
       const { id, scopes, amount } = checkRequest(request)
       const booking = async () => {
-        const { done } = await inTurn(scopes, (named) => engine.book({ id, scopes, amount, counters: named }))
+        const { done } = await inTurn(asRequest(id, scopes), (named) =>
+          engine.book({ id, scopes, amount, counters: named }),
+        )
         await warnOf(done.totals)
       }
       try {

@@ -9,8 +9,8 @@ import { WINDOWS } from "./windows.ts"
 export interface BudgetLimit {
   /**
    * `tenant`, `team`, `project`, `user`, `session`, …: each id under it has this limit of its own. `request`: each call of
-   * the router, with all its attempts, or all calls that were given one `scopes.request` by their caller; what it has spent
-   * is forgotten an hour after its last hold was closed, never while money is held. `global`: all calls together.
+   * the router, with all its attempts, or all calls that were given one `scopes.request` by their caller; a hold or booking
+   * that names none is a request by itself. What it has spent is forgotten an hour after its last hold was closed, never while money is held. `global`: all calls together.
    * No colon: a status or a refusal names a scope and its id as `tenant:acme`.
    */
   readonly scope: string
@@ -71,14 +71,21 @@ export function rulesOf(limits: readonly BudgetLimit[]): readonly Rule[] {
 /** The id a call counts for under a rule; undefined: the rule is not for it. */
 export function idUnder(rule: Rule, scopes: Scopes): string | undefined {
   const id = idOf(rule.scope, scopes)
+  if (id === undefined) return undefined
   if (rule.id !== undefined) return rule.id === id ? id : undefined
   return rule.except.has(id) ? undefined : id
 }
 
-/** The id a call has in a limited scope. */
-export function idOf(scope: string, scopes: Scopes): string {
+/** The id a call has in a limited scope; undefined: it is not said of which call it is. */
+export function idOf(scope: string, scopes: Scopes): string | undefined {
   if (scope === GLOBAL_SCOPE) return "all"
-  return (Object.hasOwn(scopes, scope) ? scopes[scope] : undefined) ?? UNNAMED
+  const unnamed = scope === REQUEST_SCOPE ? undefined : UNNAMED
+  return (Object.hasOwn(scopes, scope) ? scopes[scope] : undefined) ?? unnamed
+}
+
+/** What names no request is one by itself. */
+export function asRequest(id: string, scopes: Scopes): Scopes {
+  return { [REQUEST_SCOPE]: id, ...scopes }
 }
 
 function rulesFrom(limit: BudgetLimit, path: string): Rule[] {

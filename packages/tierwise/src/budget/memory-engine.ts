@@ -30,7 +30,11 @@ interface Hold {
   readonly entry: Entry
   readonly counts: readonly Count[]
   expiresAt: number
+  hasExpired: boolean
 }
+
+/** What is left of an id that holds nothing any more. */
+const OVER = "over"
 
 const SLOT_MS = 100
 
@@ -46,13 +50,16 @@ const LEAST_CLOSED_IDS = 10_000
 /** A ledger's numbers in this process. Each method works in one turn of the event loop: nothing comes in between. */
 export function memoryEngine(name: string, now: () => number): LedgerEngine {
   const counts = new Map<string, Count>()
-  const holds = new Map<string, Hold>()
+  /** Every id that is known, in one map: with one for each state a hold and its settlement took a third longer. */
+  const ids = new Map<string, Hold | typeof OVER>()
   /** In the order in which they expired. */
-  const expired = new Map<string, Hold>()
+  const expired = new Set<Hold>()
   /** Live holds by the tenth of a second in which they expire: what is over is found without a look at all. */
   const due = new Map<number, Set<Hold>>()
-  const closed = recentIds()
-  /** When each may be forgotten, in the order in which they were booked. */
+  /** The latest ids that were closed: a ring, whose next place is the one filled longest ago. */
+  const closed: string[] = []
+  let nextClosed = 0
+  /** When each id may be forgotten, in the order in which they were booked. */
   const booked = new Map<string, number>()
   /** No hold is due in a slot before, and none expires before. */
   let firstSlot = Number.POSITIVE_INFINITY
@@ -114,8 +121,8 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
 
   function expire(hold: Hold): void {
     unfile(hold)
-    holds.delete(hold.entry.id)
-    expired.set(hold.entry.id, hold)
+    hold.hasExpired = true
+    expired.add(hold)
     for (const count of hold.counts) {
       const quoted = share(hold.entry.amount, count)
       count.held -= quoted
@@ -142,10 +149,11 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
   }
 
   function forgetExpired(at: number): void {
-    for (const [id, { expiresAt, counts }] of expired) {
-      if (expiresAt + LATE_CLOSING_MS > at) continue
-      expired.delete(id)
-      for (const count of counts) count.open--
+    for (const hold of expired) {
+      if (hold.expiresAt + LATE_CLOSING_MS > at) continue
+      expired.delete(hold)
+      ids.delete(hold.entry.id)
+      for (const count of hold.counts) count.open--
     }
   }
 
@@ -153,11 +161,16 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
     for (const [id, until] of booked) {
       if (until > at) return
       booked.delete(id)
+      ids.delete(id)
     }
   }
 
-  function isOver(id: string): boolean {
-    return closed.has(id) || booked.has(id)
+  function remember(id: string): void {
+    const oldest = closed[nextClosed]
+    if (oldest !== undefined) ids.delete(oldest)
+    closed[nextClosed] = id
+    nextClosed = (nextClosed + 1) % LEAST_CLOSED_IDS
+    ids.set(id, OVER)
   }
 
   /** Before anything is changed: an amount is booked in all counters or in none. */
@@ -175,12 +188,11 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
     async reserve(entry, ttlMs) {
       const at = now()
       sweep(at)
-      const known = holds.get(entry.id) ?? expired.get(entry.id)
+      const known = ids.get(entry.id)
       if (known !== undefined) {
-        if (printOf(known.entry) !== printOf(entry)) return { outcome: "taken" }
-        return { outcome: "granted", expiresAt: known.expiresAt }
+        const isSame = known !== OVER && printOf(known.entry) === printOf(entry)
+        return isSame ? { outcome: "granted", expiresAt: known.expiresAt } : { outcome: "taken" }
       }
-      if (isOver(entry.id)) return { outcome: "taken" }
       const turned = turnedAt(entry.counters, at)
       if (turned !== undefined) return turned
       const { amount, counters } = entry
@@ -196,8 +208,8 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
         count.held += share(amount, count)
         count.open++
       }
-      const hold: Hold = { entry, counts: held, expiresAt: at + ttlMs }
-      holds.set(entry.id, hold)
+      const hold: Hold = { entry, counts: held, expiresAt: at + ttlMs, hasExpired: false }
+      ids.set(entry.id, hold)
       file(hold)
       return { outcome: "granted", expiresAt: hold.expiresAt }
     },
@@ -205,17 +217,14 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
     async close(id, actual): Promise<EngineClosed | undefined> {
       const at = now()
       sweep(at)
-      const live = holds.get(id)
-      const late = live === undefined
-      const hold = live ?? expired.get(id)
+      const hold = ids.get(id)
+      if (hold === OVER) return undefined
       if (hold !== undefined) checkRoom(hold.counts, actual, hold.entry.amount)
-      closed.add(id)
+      remember(id)
       if (hold === undefined) return undefined
-      if (late) expired.delete(id)
-      else {
-        unfile(hold)
-        holds.delete(id)
-      }
+      const late = hold.hasExpired
+      if (late) expired.delete(hold)
+      else unfile(hold)
       for (const count of hold.counts) {
         const quoted = share(hold.entry.amount, count)
         const cost = share(actual, count)
@@ -234,8 +243,8 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
     async extend(id, ttlMs) {
       const at = now()
       sweep(at)
-      const hold = holds.get(id)
-      if (hold === undefined) return false
+      const hold = ids.get(id)
+      if (hold === undefined || hold === OVER || hold.hasExpired) return false
       unfile(hold)
       hold.expiresAt = at + ttlMs
       file(hold)
@@ -247,11 +256,11 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
       sweep(at)
       const turned = turnedAt(entry.counters, at)
       if (turned !== undefined) return turned
-      const known = holds.has(entry.id) || expired.has(entry.id) || isOver(entry.id)
-      if (known) return { outcome: "booked", totals: entry.counters.map(totalsOf) }
+      if (ids.has(entry.id)) return { outcome: "booked", totals: entry.counters.map(totalsOf) }
       const changed = entry.counters.map(countOf)
       checkRoom(changed, entry.amount, NOTHING)
       booked.set(entry.id, at + BOOKED_ID_MS)
+      ids.set(entry.id, OVER)
       for (const count of changed) {
         const cost = share(entry.amount, count)
         count.spent += cost
@@ -279,21 +288,6 @@ export function memoryEngine(name: string, now: () => number): LedgerEngine {
 
 function slotOf({ expiresAt }: Hold): number {
   return Math.floor(expiresAt / SLOT_MS)
-}
-
-/** Remembers the latest ids: cheaper than a cache that keeps them in order, of which every hold would pay. */
-function recentIds(): { readonly add: (id: string) => void; readonly has: (id: string) => boolean } {
-  let latest = new Set<string>()
-  let before = latest
-  return {
-    add(id) {
-      latest.add(id)
-      if (latest.size < LEAST_CLOSED_IDS) return
-      before = latest
-      latest = new Set()
-    },
-    has: (id) => latest.has(id) || before.has(id),
-  }
 }
 
 function zeroOf(key: string): Totals {

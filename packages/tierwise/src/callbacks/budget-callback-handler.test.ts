@@ -4,6 +4,7 @@ import { AIMessage, type AIMessageFields, HumanMessage } from "@langchain/core/m
 import type { Generation, LLMResult } from "@langchain/core/outputs"
 import { describe, expect, it } from "vitest"
 import { memoryBudget } from "../budget/memory-budget.ts"
+import { priceTable } from "../pricing/price-table.ts"
 import { BudgetCallbackHandler } from "./budget-callback-handler.ts"
 import type { BudgetCallbackHandlerOptions } from "./budget-handler-options.ts"
 
@@ -42,6 +43,18 @@ describe("BudgetCallbackHandler", () => {
       await handler.handleLLMEnd(answer, "mine")
     }
     expect(await status()).toMatchObject({ held: 0, spent: 3 * 37_000 })
+  })
+
+  it("refuses a dearer tier of service at the listed price, and takes one that is priced for it", async () => {
+    const prices = priceTable({ overrides: { "x/y": "free" } })
+    const metadata = { ls_provider: "x", ls_model_name: "y" }
+    const dearer = () => ({ metadata, extra: { invocation_params: { service_tier: "priority" } } })
+    const listed = world({ price: undefined, prices })
+    await expect(listed.start("a", dearer())).rejects.toMatchObject({ path: "service_tier" })
+    await listed.start("b", { metadata, extra: { invocation_params: { service_tier: "default" } } })
+    const priced = world({ prices })
+    await priced.start("a", dearer())
+    expect((await priced.status())?.held).toBeGreaterThan(0)
   })
 
   it("leaves runs alone that it was never told the start of", async () => {

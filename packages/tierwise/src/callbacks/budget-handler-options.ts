@@ -1,3 +1,4 @@
+import { checkNoDearer } from "../langchain/check-quotable.ts"
 import type { MediaTokens, QuoteInput } from "../pricing/quote.ts"
 import { type Rates, ratesOf } from "../pricing/rates.ts"
 import type { BudgetStore } from "../spec/budget.ts"
@@ -11,7 +12,8 @@ export interface BudgetCallbackHandlerOptions {
   readonly budget: BudgetStore
   /**
    * What the models charge: one price for all of them, or a function of the model that is called. Where it is left out or
-   * answers undefined, `prices` is asked. At least one of the two.
+   * answers undefined, `prices` is asked. At least one of the two. A call that asks for a dearer tier of service or region
+   * needs a price of its own here: listed ones are without it, and it is refused.
    */
   readonly price?: Price | ((model: CalledModel) => Price | undefined) | undefined
   /** Asked by the provider and the name that LangChain tells of a model, e.g. `priceTable()`. */
@@ -37,7 +39,7 @@ export interface BudgetCallbackHandlerOptions {
   readonly onProblem?: ((error: unknown) => void) | undefined
 }
 
-/** What a model charges. @throws ConfigError if nobody knows. */
+/** What a model charges. @throws ConfigError if nobody knows; InvalidRequestError where the call asks for more than is listed. */
 export type RatesOfCalled = (model: CalledModel) => Promise<Rates>
 
 const STORE_METHODS = ["reserve", "settle", "release", "status"] as const
@@ -99,6 +101,7 @@ export function ratesByModel({ price, prices }: BudgetCallbackHandlerOptions): R
     if (own !== undefined) return ratesOf(own, `price of ${nameOf(model)}`)
     const { provider, name } = model
     if (prices === undefined || provider === undefined || name === undefined) throw unknownPrice(model)
+    checkNoDearer(model.invocationParams)
     return ratesOf(await prices.priceOf(provider, name), `prices["${provider}/${name}"]`)
   }
 }

@@ -17,7 +17,7 @@ describe("classifyFailure", () => {
     ["404", { status: 404, lc_error_code: "MODEL_NOT_FOUND" }, "not-found"],
     ["400", { status: 400 }, "invalid-request"],
     ["403", { status: 403 }, "authentication"],
-    ["408", { status: 408 }, "server-error"],
+    ["408", { status: 408 }, "timeout"],
     ["409", { status: 409 }, "server-error"],
     ["413", { status: 413 }, "context-overflow"],
     ["a status of the 4xx that has no name", { status: 418 }, "invalid-request"],

@@ -123,7 +123,7 @@ const BY_STATUS: Readonly<Record<number, FailureKind>> = {
   402: "quota-exhausted",
   403: "authentication",
   404: "not-found",
-  408: "server-error",
+  408: "timeout",
   409: "server-error",
   413: "context-overflow",
   422: "invalid-request",

@@ -222,7 +222,7 @@ describe("dispatch", () => {
 
   it.each([
     ["a gateway's time-out", failing(504), "settle a 0"],
-    ["an answer that was filtered away", failing(400, { code: "content_filter" }), "release a"],
+    ["an answer that was filtered away", failing(400, { code: "content_filter" }), "settle a 0"],
     ["a rejected key", failing(401), "release a"],
     ["an empty account", failing(402), "release a"],
     ["a model that is not there", failing(404), "release a"],
@@ -495,6 +495,17 @@ describe("dispatch", () => {
       )
       expect(await failed.run()).toEqual(["weak"])
     })
+  })
+
+  it("does not wait for the last of the proper candidates while a weaker one can be asked", async () => {
+    const limited = failing(429, { retryAfterMs: 1_000 })
+    const isWeaker = ({ deploymentId }: DispatchCandidate) => deploymentId === "weak"
+    const { run, log } = world({ strong: [limited, ["late"]], weak: [["weak"]] }, {}, { isWeaker })
+    expect(await run()).toEqual(["weak"])
+    expect(log).not.toContain("pause 1000")
+    const lastOfAll = world({ strong: [failing(401)], weak: [limited, ["weak"]] }, {}, { isWeaker })
+    expect(await lastOfAll.run()).toEqual(["weak"])
+    expect(lastOfAll.log).toContain("pause 1000")
   })
 
   it("tells the call and the record which hold pays for it", async () => {

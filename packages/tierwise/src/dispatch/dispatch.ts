@@ -19,7 +19,8 @@ export async function* dispatch<C extends DispatchCandidate, P>(
   const { proper, weaker } = byStrength(options)
   const asking: Asking<C> = { attempts: [], skipped: new Set(), called: 0, refused: [], cheapest: undefined }
 
-  let answered = yield* askInOrder(options, proper, asking)
+  const isAll = weaker.length === 0
+  let answered = yield* askInOrder(options, proper, asking, isAll)
   while (!answered && asking.cheapest !== undefined) {
     // Who failed cannot answer; who was refused could, if there were money.
     const next = (await options.whenRefused?.(asking.cheapest)) ?? "block"
@@ -29,9 +30,9 @@ export async function* dispatch<C extends DispatchCandidate, P>(
     await settings.pause(settings.retryBaseMs, signal)
     const again = asking.refused
     Object.assign(asking, { refused: [], cheapest: undefined })
-    answered = yield* askInOrder(options, again, asking)
+    answered = yield* askInOrder(options, again, asking, isAll)
   }
-  if (answered || (yield* askInOrder(options, weaker, asking))) return
+  if (answered || (yield* askInOrder(options, weaker, asking, true))) return
   throw failureOf(asking)
 }
 
@@ -48,11 +49,17 @@ interface Asking<C> {
   unaskable?: { readonly error: unknown } | undefined
 }
 
-/** True if one of them has answered. @throws the provider's own error where the table knows no fallback. */
+/**
+ * True if one of them has answered.
+ *
+ * @param areLast Nobody is asked after them.
+ * @throws the provider's own error where the table knows no fallback.
+ */
 async function* askInOrder<C extends DispatchCandidate, P>(
   options: DispatchOptions<C, P>,
   candidates: readonly C[],
   asking: Asking<C>,
+  areLast: boolean,
 ): AsyncGenerator<P, boolean, undefined> {
   const { settings } = options
   const report = (attempt: Attempt) => {
@@ -74,7 +81,8 @@ async function* askInOrder<C extends DispatchCandidate, P>(
       refused(candidate, held)
       continue
     }
-    const isLast = index === candidates.length - 1 || asking.called === settings.maxFallbackAttempts
+    const isLast =
+      (areLast && index === candidates.length - 1) || asking.called === settings.maxFallbackAttempts
     const ended = yield* tryCandidate(options, candidate, held.hold, isLast, report)
     if (ended === ANSWERED) return true
     if ("refused" in ended) {

@@ -27,7 +27,8 @@ export const FAILURE_HANDLING: Readonly<Record<FailureKind, FailureHandling>> = 
   "context-overflow": nextPlease,
   authentication: nextPlease,
   "not-found": nextPlease,
-  "content-filtered": nextPlease,
+  // Azure bills what it refuses.
+  "content-filtered": { ...nextPlease, mayBeBilled: true },
   unparseable: { ...stopHere, mayBeBilled: true },
   "invalid-request": stopHere,
   aborted: { ...stopHere, mayBeBilled: true },

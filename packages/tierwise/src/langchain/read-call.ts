@@ -4,7 +4,7 @@ import { toJsonSchema } from "@langchain/core/utils/json_schema"
 import { InvalidRequestError, messageOf } from "../spec/errors.ts"
 import type { Gate, ResponseFormat, RouteHints, RouteRequest } from "../spec/request.ts"
 import type { StructuredOutput } from "./call-model.ts"
-import { checkServiceTier } from "./check-service-tier.ts"
+import { checkAllIsSent, checkNoDearer } from "./check-quotable.ts"
 
 /** The call options that are for the router; everything else is the provider's. */
 export const HINTS: ReadonlySet<string> = new Set([
@@ -72,7 +72,8 @@ export function readCall(
     if (!HINTS.has(name)) callOptions[name] = said
     else if (said !== undefined) hints[name] = said
   }
-  checkServiceTier(callOptions)
+  checkNoDearer(callOptions)
+  checkAllIsSent(callOptions)
   const configuredHints = checkedHints(configurable?.["tierwise"])
   for (const [name, configured] of Object.entries(configuredHints)) {
     if (!HINTS.has(name) || configured === undefined) continue

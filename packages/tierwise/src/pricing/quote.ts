@@ -55,8 +55,11 @@ export function quote(features: RequestFeatures, rates: Rates, options: QuoteOpt
   const output = options.maxOutputTokens * (options.completions ?? 1)
   // The input is a bound: the real one may be shorter, and the rates of shorter ones may be the dearer ones.
   const possible = [rates, ...rates.steps.filter(({ aboveInputTokens }) => input > aboveInputTokens)]
-  const dearest = (...names: readonly (keyof TokenRates)[]) =>
-    Math.max(...possible.flatMap((at) => names.map((name) => at[name])))
+  const dearest = (...names: readonly (keyof TokenRates)[]) => {
+    let most = 0
+    for (const at of possible) for (const name of names) most = Math.max(most, at[name])
+    return most
+  }
   const words = dearest("input", "cachedInput", "cacheWrite", "cacheWrite1h")
   const seen = dearest("inputImage")
   const heard = dearest("inputAudio")

@@ -1,7 +1,7 @@
 import type { RouteRecord } from "../spec/telemetry.ts"
 import { tierCostsOf } from "./record-parts.ts"
 import { percentOf, type ReportMoney } from "./report-money.ts"
-import { type Comparison, savingsTally } from "./savings-report.ts"
+import { type Comparison, type SavingsReport, savingsTally } from "./savings-report.ts"
 import { type SpendReport, type SpendRow, spendTally } from "./spend-report.ts"
 import { type Reported, type Tally, tallied } from "./tally.ts"
 
@@ -46,24 +46,51 @@ export function modelMixTally(): Tally<ModelMix> {
   const byTier = spendTally({ by: "tier" })
   const byDeployment = spendTally({ by: "deployment" })
   const savings = savingsTally()
+  const rungs = rungTally()
+  return {
+    add(record) {
+      for (const tally of [byTier, byDeployment, savings, rungs]) tally.add(record)
+    },
+    report: () =>
+      mixOf({
+        byTier: byTier.report(),
+        byDeployment: byDeployment.report(),
+        savings: savings.report(),
+        rungs: rungs.report(),
+      }),
+  }
+}
+
+/** Which rung of the ladder each tier is, 0 the cheapest. */
+export function rungTally(): Tally<ReadonlyMap<string, number>> {
   const rungs = new Map<string, number>()
   return {
     add(record) {
-      for (const tally of [byTier, byDeployment, savings]) tally.add(record)
       for (const [rung, { tier }] of tierCostsOf(record).entries()) rungs.set(tier, rung)
     },
-    report() {
-      const tiers = byTier.report()
-      const { total } = tiers
-      const rungOf = ({ key }: MixRow) => rungs.get(key) ?? rungs.size
-      return {
-        answers: total.answers,
-        cost: total.cost,
-        tiers: mixRows(tiers).sort((a, b) => rungOf(a) - rungOf(b)),
-        deployments: mixRows(byDeployment.report()).sort((a, b) => b.answers - a.answers),
-        againstAlwaysLarge: savings.report().total.alwaysHeavy,
-      }
-    },
+    report: () => rungs,
+  }
+}
+
+/** The mix that other reports of the same records tell of. */
+export function mixOf({
+  byTier,
+  byDeployment,
+  savings,
+  rungs,
+}: {
+  readonly byTier: SpendReport
+  readonly byDeployment: SpendReport
+  readonly savings: SavingsReport
+  readonly rungs: ReadonlyMap<string, number>
+}): ModelMix {
+  const rungOf = ({ key }: MixRow) => rungs.get(key) ?? rungs.size
+  return {
+    answers: byTier.total.answers,
+    cost: byTier.total.cost,
+    tiers: mixRows(byTier).sort((a, b) => rungOf(a) - rungOf(b)),
+    deployments: mixRows(byDeployment).sort((a, b) => b.answers - a.answers),
+    againstAlwaysLarge: savings.total.alwaysHeavy,
   }
 }
 

@@ -2,7 +2,7 @@ import type { RouteRecord } from "../spec/telemetry.ts"
 import { calendar, type Period } from "./calendar.ts"
 import type { CheckedRecord } from "./check-record.ts"
 import { suggestionTally } from "./cost-suggestions.ts"
-import { type ModelMix, modelMixTally } from "./model-mix.ts"
+import { type ModelMix, mixOf, rungTally } from "./model-mix.ts"
 import { percentOf, type ReportMoney, reportMoney } from "./report-money.ts"
 import { type SavingsReport, savingsTally } from "./savings-report.ts"
 import { type Spend, type SpendGrouping, type SpendRow, spendTally } from "./spend-report.ts"
@@ -156,9 +156,9 @@ function openPeriod(period: Period, timeZone: string, thresholds: SuggestionThre
   const byTenant = spendBy("tenant")
   const byDay = spendBy("day")
   const savings = savingsTally()
-  const mix = modelMixTally()
+  const rungs = rungTally()
   const suggestions = suggestionTally(thresholds)
-  const tallies = [byTier, byDeployment, byTaskType, byTenant, byDay, savings, mix, suggestions]
+  const tallies = [byTier, byDeployment, byTaskType, byTenant, byDay, savings, rungs, suggestions]
   const skips = skipList()
   return {
     period,
@@ -167,20 +167,23 @@ function openPeriod(period: Period, timeZone: string, thresholds: SuggestionThre
       for (const tally of tallies) tally.add(record)
     },
     report() {
-      const { total, unsent, rows } = byTier.report()
+      const ofTiers = byTier.report()
+      const ofDeployments = byDeployment.report()
+      const saved = savings.report()
+      const { total, unsent } = ofTiers
       return {
         ...period,
         spend: {
           total,
           unsent,
-          byTier: rows,
-          byDeployment: byDeployment.report().rows,
+          byTier: ofTiers.rows,
+          byDeployment: ofDeployments.rows,
           byTaskType: byTaskType.report().rows,
           byTenant: byTenant.report().rows,
           byDay: byDay.report().rows,
         },
-        savings: savings.report(),
-        mix: mix.report(),
+        savings: saved,
+        mix: mixOf({ byTier: ofTiers, byDeployment: ofDeployments, savings: saved, rungs: rungs.report() }),
         suggestions: suggestions.report().suggestions,
         skipped: skips.list(),
       }

@@ -12,7 +12,8 @@ export interface SkippedRecords {
 /** A report, and what it could not take in. */
 export type Reported<Report> = Report & { readonly skipped: SkippedRecords }
 
-/** A report in the making: takes records one by one, in any order, and keeps sums instead of records. */
+/** A report in the making: takes records one by one, in any order, and keeps sums instead of records, and for
+ * quantiles one number of each. */
 export interface Tally<Report> {
   add(record: RouteRecord): void
   report(): Report

@@ -17,10 +17,10 @@ import type { ResponseValidator } from "../spec/validation.ts"
 import type { Baseline } from "./tier-costs.ts"
 
 /** What follows when the budget has refused everybody who should answer. */
-export type WhenRefused = AfterRefusal | ((question: BudgetQuestion) => AfterRefusal | Promise<AfterRefusal>)
+export type WhenRefused = AfterRefusal | ((question: RefusalQuestion) => AfterRefusal | Promise<AfterRefusal>)
 
 /** What a callback is asked when the budget refuses. */
-export interface BudgetQuestion extends Refused {
+export interface RefusalQuestion extends Refused {
   /** Of the call's record. */
   readonly id: string
   readonly scopes: Scopes

@@ -201,6 +201,20 @@ export function holdCases(make: MakeBudget): readonly ContractCase[] {
       { limits: [{ scope: "tenant", id: "other", window: "day", usd: 1 }] },
     ),
 
+    story(
+      "takes what names no request as one by itself",
+      async (world) => {
+        const { store } = world
+        await store.book({ id: "booked", scopes: SCOPES, amount: amount(0, 90) })
+        await hold(world, "a", amount(0, 60))
+        await hold(world, "b", amount(0, 60))
+        await shows(world, "of a", [{ scope: "request:a", held: 60 }], { request: "a" })
+        await shows(world, "of the booking", [{ scope: "request:booked", spent: 90 }], { request: "booked" })
+        must((await store.status(SCOPES)).length === 0, "a request is shown that nobody named")
+      },
+      { limits: [{ scope: "request", tokens: 100 }] },
+    ),
+
     story("gives the same reservation for the same request, and holds once", async (world) => {
       const asking = () => ask(world, "a", amount(600, 100))
       const first = await asking()
