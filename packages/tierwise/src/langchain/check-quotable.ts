@@ -13,12 +13,12 @@ const NO_DEARER: ReadonlySet<unknown> = new Set([
 ])
 
 /** What an option may say without raising the price, by its name. */
-const NO_DEARER_BY_OPTION: Readonly<Record<string, ReadonlySet<unknown>>> = {
-  service_tier: NO_DEARER,
+const NO_DEARER_BY_OPTION: readonly (readonly [name: string, harmless: ReadonlySet<unknown>])[] = [
+  ["service_tier", NO_DEARER],
   // Anthropic bills a fixed region at 1.1 times the list price (since Opus 4.6 and Sonnet 4.6).
-  inferenceGeo: new Set(["global"]),
-  inference_geo: new Set(["global"]),
-}
+  ["inferenceGeo", new Set(["global"])],
+  ["inference_geo", new Set(["global"])],
+]
 
 /**
  * Refuses a call whose options raise it above its deployment's price (OpenAI's `priority`, Anthropic's regions): the
@@ -26,7 +26,7 @@ const NO_DEARER_BY_OPTION: Readonly<Record<string, ReadonlySet<unknown>>> = {
  * @throws InvalidRequestError
  */
 export function checkNoDearer(options: Options): void {
-  for (const [name, harmless] of Object.entries(NO_DEARER_BY_OPTION)) {
+  for (const [name, harmless] of NO_DEARER_BY_OPTION) {
     const said = options[name]
     if (said === undefined || said === null || harmless.has(said)) continue
     throw new InvalidRequestError(

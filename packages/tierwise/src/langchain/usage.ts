@@ -169,13 +169,18 @@ export function generatedCalls(message: AIMessage | AIMessageChunk): number {
 
 /** What a message or chunk says, as far as it was generated: text, thoughts that are shown, tool names and arguments. */
 export function generatedText(message: AIMessage | AIMessageChunk): string {
-  const said = shownThoughts(message) + message.text
+  const said = shownThoughts(message) + textOf(message)
   if ("tool_call_chunks" in message) {
     const calls = message.tool_call_chunks ?? []
     return said + calls.map(({ name, args }) => (name ?? "") + (args ?? "")).join("")
   }
   const calls = message.tool_calls ?? []
   return said + calls.map(({ name, args }) => name + JSON.stringify(args)).join("")
+}
+
+/** LangChain's own `text` translates the content into blocks first, which each chunk of a stream would pay for. */
+function textOf(message: AIMessage | AIMessageChunk): string {
+  return typeof message.content === "string" ? message.content : message.text
 }
 
 /** Anthropic shows thoughts as parts of the content, DeepSeek and its like beside it. */
