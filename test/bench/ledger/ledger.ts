@@ -36,6 +36,9 @@ const LIMIT = 40_000_000
 
 const ROUNDS = 5
 
+/** So often one takes its turn after the other where they are compared: whatever the machine does in between hits both. */
+const TURNS = 25
+
 /** A ledger under load from all sides: is it right, and how fast is it beside what is not? */
 export const bench: Bench = {
   async run(progress) {
@@ -50,11 +53,12 @@ export const bench: Bench = {
     }
     try {
       await prepareStore({ store: "postgres", at: at.postgres })
-      const stories = await playAll(at, progress)
+      // Before the stories fill the servers with ledgers.
       const memory = await memorySpeed(progress)
       const sqlite = await sqliteSpeed(folder, progress)
       const redis = await redisSpeed(at.redis, progress)
       const postgres = await postgresSpeed(at.postgres, progress)
+      const stories = await playAll(at, progress)
       return {
         figures: {
           processes: PROCESSES,
@@ -190,9 +194,9 @@ async function memorySpeed(progress: (line: string) => void) {
   const unsafe = naive(undefined)
   const [ledger, limited, naively]: [Speed[], Speed[], Speed[]] = [[], [], []]
   const rates: number[] = []
-  await speedOf(100_000, CALLS, pair)
+  await throughput(100_000, CALLS, pair)
+  for (let turn = 0; turn < TURNS; turn++) rates.push(await throughput(100_000, CALLS, pair))
   for (let round = 0; round < ROUNDS; round++) {
-    rates.push(await throughput(200_000, CALLS, pair))
     ledger.push(await speedOf(50_000, CALLS, pair))
     limited.push(await speedOf(50_000, CALLS, limiter))
     naively.push(await speedOf(50_000, CALLS, unsafe.step))
@@ -221,10 +225,10 @@ async function sqliteSpeed(folder: string, progress: (line: string) => void) {
   }
   const [alone, together, bareAlone]: [Speed[], Speed[], Speed[]] = [[], [], []]
   await speedOf(2_000, 1, pair)
-  for (let round = 0; round < ROUNDS; round++) {
-    bareAlone.push(await speedOf(3_000, 1, bareTwice))
-    alone.push(await speedOf(3_000, 1, pair))
-    together.push(await speedOf(10_000, CALLS, pair))
+  for (let turn = 0; turn < TURNS; turn++) {
+    bareAlone.push(await speedOf(600, 1, bareTwice))
+    alone.push(await speedOf(600, 1, pair))
+    together.push(await speedOf(2_000, CALLS, pair))
   }
   bare.close()
   await store.close()
@@ -297,19 +301,14 @@ async function redisSpeed(url: string, progress: (line: string) => void) {
   const bare = await bareScript(client, observed.seen())
   const limiter = limiterStep(redisLimiter(client))
   const unsafe = naive(url)
-  const reserves: Record<"ours" | "bare" | "oursAt64" | "bareAt64", Speed[]> = {
-    ours: [],
-    bare: [],
-    oursAt64: [],
-    bareAt64: [],
-  }
   const [pairs, limited, naively]: [Speed[], Speed[], Speed[]] = [[], [], []]
   await speedOf(2_000, 1, pair)
+  // As Redis comes, nothing is written to its log: what the disk costs is no cost of a script.
+  await client.config("SET", "appendonly", "no")
+  const reserves = await besideBare(reserve, bare)
+  await client.config("SET", "appendonly", "yes")
+  const logged = await besideBare(reserve, bare)
   for (let round = 0; round < ROUNDS; round++) {
-    reserves.bare.push(await speedOf(2_000, 1, bare))
-    reserves.ours.push(await speedOf(2_000, 1, reserve))
-    reserves.bareAt64.push(await speedOf(10_000, 64, bare))
-    reserves.oursAt64.push(await speedOf(10_000, 64, reserve))
     pairs.push(await speedOf(5_000, CALLS, pair))
     limited.push(await speedOf(5_000, CALLS, limiter))
     naively.push(await speedOf(5_000, CALLS, unsafe.step))
@@ -317,18 +316,33 @@ async function redisSpeed(url: string, progress: (line: string) => void) {
   await unsafe.close()
   client.disconnect()
   const figures = {
-    reserveOfBare: spread(reserves.ours.map(({ p50Ms }, i) => p50Ms / (reserves.bare[i]?.p50Ms ?? 0))),
-    reserveOfBareAt64: spread(
-      reserves.oursAt64.map(({ perSecond }, i) => (reserves.bareAt64[i]?.perSecond ?? 0) / perSecond),
-    ),
-    reserve: summed(reserves.ours),
-    bareScript: summed(reserves.bare),
+    ...reserves,
+    appendOnly: logged,
     pairsThousandInFlight: summed(pairs),
     rateLimiterFlexible: summed(limited),
     naive: summed(naively),
   }
   progress(`redis: ${JSON.stringify(figures)}`)
   return figures
+}
+
+/** A reserve against a script that does nothing: how long each takes alone, and how many there are with 64 in flight. */
+async function besideBare(reserve: () => Promise<unknown>, bare: () => Promise<unknown>) {
+  const [ours, bares, oursAt64, baresAt64]: [Speed[], Speed[], Speed[], Speed[]] = [[], [], [], []]
+  for (let turn = 0; turn < TURNS; turn++) {
+    bares.push(await speedOf(400, 1, bare))
+    ours.push(await speedOf(400, 1, reserve))
+    baresAt64.push(await speedOf(2_000, 64, bare))
+    oursAt64.push(await speedOf(2_000, 64, reserve))
+  }
+  return {
+    reserveOfBare: spread(ours.map(({ p50Ms }, turn) => p50Ms / (bares[turn]?.p50Ms ?? 0))),
+    reserveOfBareAt64: spread(
+      oursAt64.map(({ perSecond }, turn) => (baresAt64[turn]?.perSecond ?? 0) / perSecond),
+    ),
+    reserve: summed(ours),
+    bareScript: summed(bares),
+  }
 }
 
 async function postgresSpeed(url: string, progress: (line: string) => void) {
