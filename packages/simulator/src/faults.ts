@@ -1,179 +1,128 @@
-import { z } from "zod"
-import { SimulatorConfigError } from "./errors.ts"
 import type { JsonObject, JsonValue } from "./protocol.ts"
 
+/** What goes wrong in a call: it is refused, or answered in a way that it should not be. */
+export interface Fault {
+  /** Refuse with this HTTP status, 400 … 599. */
+  readonly status?: number | undefined
+  /** Refuse in the words of a certain provider, with its status. */
+  readonly refusal?: RefusalName | undefined
+  /** When a refusal says to come back. Default: 1 s with 429 and 503, what the provider says with `refusal`, else nothing. */
+  readonly retryAfter?: RetryAfter | undefined
+  /** The refusal's body, or that of an error inside a 200. Default: what providers send with that status, or with 500. */
+  readonly body?: JsonValue | undefined
+  /** A web page instead of JSON: this one, or with `true` a usual one. Sent with `status`, or with 200 without it. */
+  readonly html?: true | string | undefined
+  /** Added to the answer's headers, or to the refusal's. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Adds a header of so many bytes, 1 … 1,048,576. */
+  readonly headerBytes?: number | undefined
+  /** Real milliseconds to wait first, whatever the time scale. The call stands in line: it costs nothing to leave. */
+  readonly delayMs?: number | undefined
+  /** Answer with this text instead of thinking. */
+  readonly answer?: string | undefined
+  /** Something happens to the answer on its way. */
+  readonly breaks?: Breaking | undefined
+  /** `breaks: { how: "cut", at: { chunks } }`. */
+  readonly cutAfterChunks?: number | undefined
+  /** `breaks: { how: "error", at: { chunks } }`. */
+  readonly errorAfterChunks?: number | undefined
+  /** Answer without any choice. Nothing is generated. */
+  readonly emptyChoices?: true | undefined
+  /** Report other usage than is billed. */
+  readonly usage?: WrongUsage | undefined
+  /** Send every token of a stream twice. They are billed once. */
+  readonly duplicateChunks?: true | undefined
+  /** Send the body so many bytes at a time, so many real milliseconds apart. Characters of several bytes come apart. */
+  readonly drip?: { readonly bytes: number; readonly everyMs: number } | undefined
+}
+
+/** Refusals that are not the usual ones of their status. `vllm-context-overflow-flat` has no `error` around it. */
+export type RefusalName =
+  | "openai-context-overflow"
+  | "vllm-context-overflow"
+  | "vllm-context-overflow-flat"
+  | "azure-content-filter"
+  | "azure-rate-limit"
+  | "openai-quota-exhausted"
+
+/** `date`: so many seconds from now, as an HTTP date. `none`: the header is left out. */
+export type RetryAfter = "none" | { readonly seconds: number } | { readonly date: number }
+
+/**
+ * - `cut`: the connection breaks, after what was sent before. `reset`: with a TCP reset, which may lose what was sent.
+ * - `ends`: the answer ends here as if it were complete: a stream without finish reason and `[DONE]`.
+ * - `unfinished`: the answer ends here, properly, but its finish reason is null.
+ * - `content-filter`: the answer ends here, properly, with the finish reason `content_filter`.
+ * - `error`: an error inside a 200: the last event of a stream, or all there is of a whole answer.
+ * - `truncated`: an event with half its JSON is the last; of a whole answer half the JSON is sent.
+ * - `garbled`: noise that is no event and an event that is no JSON come in between, and the stream goes on.
+ * - `stalls`: nothing comes for `forMs` real milliseconds, default for ever; then the answer goes on.
+ * - `endless`: the last word is said again and again, every `everyMs` real milliseconds (default 10), until the reader
+ *   leaves; in a tool call it is white space. Who waits for a whole answer waits for ever.
+ */
+export type Breaking =
+  | { readonly how: "stalls"; readonly at?: FaultPlace | undefined; readonly forMs?: number | undefined }
+  | { readonly how: "endless"; readonly at?: FaultPlace | undefined; readonly everyMs?: number | undefined }
+  | { readonly how: PlainBreak; readonly at?: FaultPlace | undefined }
+
+export type PlainBreak =
+  | "cut"
+  | "reset"
+  | "ends"
+  | "unfinished"
+  | "content-filter"
+  | "error"
+  | "truncated"
+  | "garbled"
+
+/**
+ * Where in an answer. Default `first-token`. A place that the answer does not have is its end.
+ *
+ * - `arrival`: before the prompt is read, so that nothing is billed (for `cut`, `reset` and `stalls`).
+ * - `start`: the prompt is read, and no byte was sent, headers included. `first-token`: after the first token.
+ * - `tool-call`: inside the arguments of the first tool call. `end`: all tokens were sent, the finish reason was not.
+ * - `chunks`: after so many chunks of a stream, of which the first are one for each choice with its role.
+ * - `bytes`: after the headers and so many bytes of the body (for `cut`, `reset`, `ends` and `stalls`).
+ *
+ * An answer that is not streamed is generated up to the place, and sent when it is whole: only `bytes` lets a part of
+ * it out.
+ */
+export type FaultPlace =
+  | "arrival"
+  | "start"
+  | "first-token"
+  | "tool-call"
+  | "end"
+  | { readonly chunks: number }
+  | { readonly bytes: number }
+
+/** `too-high`: ten times as much. `wrong-total`: the total is more than its parts. An object replaces these fields. */
+export type WrongUsage = "missing" | "negative" | "too-high" | "wrong-total" | JsonObject
+
 /** What is to happen to a coming call instead of, or on top of, a normal answer. */
-export interface ScriptedFault {
+export interface ScriptedFault extends Fault {
   /** Only calls of this model. Default: any. */
   readonly model?: string | undefined
   /** How many matching calls it is for. Default 1. */
   readonly times?: number | undefined
-  /** Refuse with this HTTP status, 400 … 599. */
-  readonly status?: number | undefined
-  /** The refusal's body, or that of an error inside a 200. Default: what OpenAI sends with that status, or with 500. */
-  readonly body?: JsonValue | undefined
-  /** Added to the answer's headers, or to the refusal's, which has `retry-after` with 429 and 503. */
-  readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Real milliseconds to wait first, whatever the time scale. */
-  readonly delayMs?: number | undefined
-  /**
-   * Destroy the connection after so many chunks of a stream; the opening one with the role is the first. An answer
-   * that is not streamed breaks off before anything is sent.
-   */
-  readonly cutAfterChunks?: number | undefined
-  /**
-   * Fail with an error inside a 200, as some OpenAI-compatible servers do: after so many chunks of a stream it is the
-   * next and last event, without `[DONE]`; an answer that is not streamed is replaced by it.
-   */
-  readonly errorAfterChunks?: number | undefined
-  /** Answer with this text instead of thinking. */
-  readonly answer?: string | undefined
 }
 
-/** Faults in waiting. The oldest that matches a call is used. */
-export interface FaultScript {
-  add(faults: readonly ScriptedFault[]): void
-  /** The fault for a call of this model, used up by asking. */
-  take(model: string): ScriptedFault | undefined
+/** A fault that happens to a share of the calls. */
+export interface FaultRate extends Fault {
+  /** Only calls of this model. Default: any. */
+  readonly model?: string | undefined
+  /** 0 … 1, of all calls; the shares that concern a model add up to 1 at most. */
+  readonly share: number
 }
 
-/** A refusal, ready to be sent. */
-export interface Refusal {
-  readonly status: number
-  readonly body: JsonValue
-  readonly headers: Readonly<Record<string, string>>
-}
-
-/** A kind of fault that is not scripted call by call (rates, outages, slow hours) would be another source of `take`. */
-export function faultScript(modelIds: readonly string[]): FaultScript {
-  let waiting: { fault: ScriptedFault; left: number }[] = []
-  return {
-    add: (faults) => {
-      const checked = faults.map((fault, index) => checkedFault(fault, index, modelIds))
-      waiting.push(...checked.map((fault) => ({ fault, left: fault.times ?? 1 })))
-    },
-    take: (model) => {
-      const next = waiting.find(({ fault }) => fault.model === undefined || fault.model === model)
-      if (next === undefined) return undefined
-      next.left -= 1
-      if (next.left === 0) waiting = waiting.filter((entry) => entry !== next)
-      return next.fault
-    },
-  }
-}
-
-/** The refusal that a fault asks for; undefined if it asks for none. */
-export function refusalOf({ status, body, headers }: ScriptedFault): Refusal | undefined {
-  if (status === undefined) return undefined
-  const usual = USUAL[status] ?? (status >= 500 ? SERVER_ERROR : BAD_REQUEST)
-  return {
-    status,
-    body: body ?? bodyOf(usual),
-    headers: { ...(usual.retryAfter === undefined ? {} : { "retry-after": usual.retryAfter }), ...headers },
-  }
-}
-
-/** What a fault says inside a 200. */
-export function errorInside({ body }: ScriptedFault): JsonValue {
-  return body ?? bodyOf(SERVER_ERROR)
-}
-
-function bodyOf({ message, type, code }: Usual): JsonObject {
-  return { error: { message, type, param: null, code } }
-}
-
-interface Usual {
-  readonly message: string
-  readonly type: string
-  readonly code: string | null
-  /** Seconds. */
-  readonly retryAfter?: string
-}
-
-const BAD_REQUEST: Usual = { message: "The request was refused.", type: "invalid_request_error", code: null }
-const SERVER_ERROR: Usual = {
-  message: "The server had an error while processing your request. Sorry about that!",
-  type: "server_error",
-  code: null,
-}
-
-/** Messages, types and codes as OpenAI's error guide has them. */
-const USUAL: Readonly<Record<number, Usual>> = {
-  401: {
-    message: "Incorrect API key provided: sk-simulated. You can find your API key in your account settings.",
-    type: "invalid_request_error",
-    code: "invalid_api_key",
-  },
-  403: {
-    message: "Country, region, or territory not supported.",
-    type: "request_forbidden",
-    code: "unsupported_country_region_territory",
-  },
-  404: {
-    message: "The model does not exist or you do not have access to it.",
-    type: "invalid_request_error",
-    code: "model_not_found",
-  },
-  408: { message: "The request took too long.", type: "timeout", code: null },
-  429: {
-    message: "Rate limit reached for requests. Please try again in 1s.",
-    type: "requests",
-    code: "rate_limit_exceeded",
-    retryAfter: "1",
-  },
-  503: {
-    message: "The engine is currently overloaded, please try again later.",
-    type: "server_error",
-    code: null,
-    retryAfter: "1",
-  },
-}
-
-const scriptedFault = z
-  .strictObject({
-    model: z.string().optional(),
-    times: z.int().min(1).optional(),
-    status: z.int().min(400).max(599).optional(),
-    body: z.custom<JsonValue>().optional(),
-    headers: z.record(z.string(), z.string()).optional(),
-    delayMs: z.number().min(0).max(3_600_000).optional(),
-    cutAfterChunks: z.int().min(0).optional(),
-    errorAfterChunks: z.int().min(0).optional(),
-    answer: z.string().optional(),
-  })
-  .refine(
-    ({ status, delayMs, cutAfterChunks, errorAfterChunks, answer, headers }) =>
-      [status, delayMs, cutAfterChunks, errorAfterChunks, answer, headers].some(
-        (effect) => effect !== undefined,
-      ),
-    "it changes nothing: give status, delayMs, cutAfterChunks, errorAfterChunks, answer or headers",
-  )
-  .refine(
-    ({ status, cutAfterChunks, errorAfterChunks, answer }) =>
-      status === undefined || (cutAfterChunks ?? errorAfterChunks ?? answer) === undefined,
-    "a refused call has no answer to script: leave out status, or leave out answer, cutAfterChunks and errorAfterChunks",
-  )
-  .refine(
-    ({ cutAfterChunks, errorAfterChunks }) => cutAfterChunks === undefined || errorAfterChunks === undefined,
-    "an answer ends once: give cutAfterChunks or errorAfterChunks",
-  )
-
-function checkedFault(fault: ScriptedFault, index: number, modelIds: readonly string[]): ScriptedFault {
-  const path = `script[${index}]`
-  const parsed = scriptedFault.safeParse(fault)
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues
-    throw new SimulatorConfigError(
-      [path, ...(issue?.path ?? [])].join("."),
-      issue?.message ?? "not understood",
-      "correct it",
-    )
-  }
-  if (fault.model !== undefined && !modelIds.includes(fault.model))
-    throw new SimulatorConfigError(
-      `${path}.model`,
-      `there is no model ${fault.model}`,
-      `use one of ${modelIds.join(", ")}`,
-    )
-  return fault
+/** A fault that happens to every call that arrives in a stretch of time. Milliseconds since the simulator started. */
+export interface Outage extends Fault {
+  /** Only calls of this model. Default: any. */
+  readonly model?: string | undefined
+  /** Default 0. */
+  readonly fromMs?: number | undefined
+  /** Not included. Default: for ever. */
+  readonly toMs?: number | undefined
+  /** The same stretch again in every such period, which is no shorter than `toMs`. Default: once. */
+  readonly everyMs?: number | undefined
 }

@@ -1,5 +1,5 @@
 export { SimulatorConfigError } from "./errors.ts"
-export type { ScriptedFault } from "./faults.ts"
+export type { FaultRate, Outage, ScriptedFault } from "./faults.ts"
 export { type Grade, type GradedReply, type GradedToolCall, grade } from "./grade.ts"
 export type { InvoiceLine } from "./invoice.ts"
 export {

@@ -1,6 +1,8 @@
 import { setTimeout as wait } from "node:timers/promises"
 import { z } from "zod"
 import { SimulatorConfigError } from "./errors.ts"
+import { checkedOutages, checkedRates } from "./fault-checks.ts"
+import type { FaultRate, Outage } from "./faults.ts"
 import { DEFAULT_MODELS, type SimulatedModel } from "./models.ts"
 
 /** How a simulator is started. Everything has a default. */
@@ -18,7 +20,11 @@ export interface SimulatorOptions {
   readonly timeScale?: number | undefined
   /** At least one. Default: `DEFAULT_MODELS`. */
   readonly models?: readonly SimulatedModel[] | undefined
-  /** Epoch ms, for invoices, `created` and the prompt cache. Default `Date.now`. */
+  /** Faults that happen to a share of the calls, drawn by the seed, the model and the number of its call. Default: none. */
+  readonly faultRates?: readonly FaultRate[] | undefined
+  /** Faults that happen in stretches of time since the start. Default: none. */
+  readonly outages?: readonly Outage[] | undefined
+  /** Epoch ms, for invoices, `created`, outages and the prompt cache. Default `Date.now`. */
   readonly now?: (() => number) | undefined
   /** Waits that long; rejects when the signal aborts. Default: a timer. */
   readonly sleep?: Sleep | undefined
@@ -50,12 +56,15 @@ export function validOptions(options: SimulatorOptions): SimulatorSettings {
       `two models are called ${twice.id}`,
       "give every model its own id",
     )
+  const ids = models.map(({ id }) => id)
   return {
     port: options.port ?? 0,
     host: options.host ?? "127.0.0.1",
     seed: options.seed ?? 1,
     timeScale: options.timeScale ?? 0.05,
     models,
+    faultRates: checkedRates(options.faultRates ?? [], ids),
+    outages: checkedOutages(options.outages ?? [], ids),
     now: options.now ?? Date.now,
     sleep: options.sleep ?? ((ms, signal) => wait(ms, undefined, { signal })),
   }
@@ -67,6 +76,8 @@ const FIXES: Readonly<Record<string, string>> = {
   seed: "give an integer",
   timeScale: "give a number from 0 (no waiting) to 10 (ten times as slow)",
   models: "compare it with an entry of DEFAULT_MODELS",
+  faultRates: "give a list of faults, each with its share",
+  outages: "give a list of faults, each with its times",
   now: "give a function that returns epoch milliseconds",
   sleep: "give a function (ms, signal) that returns a promise",
 }
@@ -141,6 +152,8 @@ const simulatorOptions = z.strictObject({
   seed: z.int().optional(),
   timeScale: z.number().min(0).max(10).optional(),
   models: z.array(simulatedModel).min(1).optional(),
+  faultRates: z.array(z.unknown()).optional(),
+  outages: z.array(z.unknown()).optional(),
   now: aFunction.optional(),
   sleep: aFunction.optional(),
 })

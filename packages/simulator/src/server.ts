@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto"
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { type ChatDesk, chatDesk, sendJson } from "./chat-completions.ts"
+import { type Door, openDoor } from "./door.ts"
 import { SimulatorConfigError } from "./errors.ts"
-import { type FaultScript, faultScript, type ScriptedFault } from "./faults.ts"
+import { type FaultPlan, faultPlan } from "./fault-plan.ts"
+import type { FaultRate, Outage, ScriptedFault } from "./faults.ts"
 import { type Bill, type InvoiceLine, openBill } from "./invoice.ts"
 import { invoicesPage } from "./invoices-page.ts"
 import type { SimulatedModel } from "./models.ts"
@@ -25,6 +26,26 @@ export interface Simulator {
    * @throws SimulatorConfigError for a fault that cannot be meant; none of the list is added then.
    */
   script(faults: readonly ScriptedFault[]): void
+  /**
+   * Says what happens to a share of the calls from now on, instead of what was said before.
+   * @throws SimulatorConfigError for a rate that cannot be meant; the rates from before stay then.
+   */
+  setFaultRates(rates: readonly FaultRate[]): void
+  /**
+   * Says what happens when, in milliseconds since the start, instead of what was said before. An outage without times
+   * begins now and lasts.
+   * @throws SimulatorConfigError for an outage that cannot be meant; the outages from before stay then.
+   */
+  setOutages(outages: readonly Outage[]): void
+  /** Forgets all faults: those in line, the rates and the outages. What is under way stays as it is. */
+  heal(): void
+  /**
+   * Breaks all connections, and refuses new ones as a dead machine does, until `resume`.
+   * @param forMs Real milliseconds after which it resumes by itself. Default: it does not.
+   */
+  refuse(forMs?: number): Promise<void>
+  /** Takes connections again, on the same port. @throws SimulatorConfigError if somebody else took it meanwhile. */
+  resume(): Promise<void>
   /** Ends open streams and idle connections at once, and frees the port. Can be called again. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -37,76 +58,56 @@ export interface Simulator {
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const settings = validOptions(options)
   const bill = openBill()
-  const faults = faultScript(settings.models.map(({ id }) => id))
+  const faults = faultPlan({ ...settings, modelIds: settings.models.map(({ id }) => id) })
   const log = requestLog()
-  const house: House = { settings, bill, faults, log, desk: chatDesk({ settings, faults, bill }) }
   const server = createServer((request, response) => {
     serve(request, response, house).catch((error: unknown) => response.destroy(error as Error))
   })
-  await listening(server, settings)
-  return asSimulator(server, house)
+  const door = await openDoor(server, settings)
+  const house: House = { settings, bill, faults, log, door, desk: chatDesk({ settings, faults, bill }) }
+  return asSimulator(house)
 }
 
 interface House {
   readonly settings: SimulatorSettings
   readonly bill: Bill
-  readonly faults: FaultScript
+  readonly faults: FaultPlan
   readonly log: RequestLog
+  readonly door: Door
   readonly desk: ChatDesk
 }
 
 // Far above any context window; a body without end must not fill the memory.
 const MOST_BODY_BYTES = 32 * 1024 * 1024
 
-async function listening(server: Server, { port, host }: SimulatorSettings): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(asConfigError(error, port, host)))
-    server.listen(port, host, resolve)
-  })
-}
-
-function asConfigError(error: NodeJS.ErrnoException, port: number, host: string): Error {
-  if (error.code === "EADDRINUSE")
-    return new SimulatorConfigError(
-      "port",
-      `${port} is in use on ${host}`,
-      "choose another, or 0 for any free one",
-      { cause: error },
-    )
-  if (error.code === "EADDRNOTAVAIL" || error.code === "ENOTFOUND")
-    return new SimulatorConfigError("host", `${host} is not an address of this machine`, "use 127.0.0.1", {
-      cause: error,
-    })
-  if (error.code === "EACCES")
-    return new SimulatorConfigError(
-      "port",
-      `${port} may not be opened by this user`,
-      "choose one above 1023",
-      { cause: error },
-    )
-  return error
-}
-
-function asSimulator(server: Server, house: House): Simulator {
-  const { address, port, family } = server.address() as AddressInfo
-  let closed: Promise<void> | undefined
-  const close = (): Promise<void> => {
-    closed ??= new Promise((resolve) => {
-      server.close(() => resolve())
-      server.closeAllConnections()
-    })
-    return closed
-  }
+function asSimulator({ settings, bill, faults, log, door }: House): Simulator {
   return {
-    baseUrl: `http://${family === "IPv6" ? `[${address}]` : address}:${port}/v1`,
-    models: house.settings.models,
-    invoices: () => house.bill.lines(),
-    requests: () => house.log.seen(),
-    script: (faults) => house.faults.add(faults),
-    close,
-    [Symbol.asyncDispose]: close,
+    baseUrl: door.baseUrl,
+    models: settings.models,
+    invoices: () => bill.lines(),
+    requests: () => log.seen(),
+    script: (list) => faults.script(list),
+    setFaultRates: (rates) => faults.setRates(rates),
+    setOutages: (outages) => faults.setOutages(outages),
+    heal: () => faults.heal(),
+    refuse: async (forMs) => door.refuse(checkedRefusal(forMs)),
+    resume: () => door.resume(),
+    close: () => door.close(),
+    [Symbol.asyncDispose]: () => door.close(),
   }
 }
+
+/** @throws SimulatorConfigError for a time that cannot be waited. */
+function checkedRefusal(forMs: number | undefined): number | undefined {
+  if (forMs === undefined || (forMs >= 1 && forMs <= LONGEST_REFUSAL_MS)) return forMs
+  throw new SimulatorConfigError(
+    "forMs",
+    `${forMs} is no such time`,
+    `give milliseconds from 1 to ${LONGEST_REFUSAL_MS}`,
+  )
+}
+
+const LONGEST_REFUSAL_MS = 3_600_000
 
 async function serve(request: IncomingMessage, response: ServerResponse, house: House): Promise<void> {
   const requestId = requestIdOf(request)
@@ -160,7 +161,14 @@ type Taker = (
   house: House,
 ) => Promise<void>
 
-const POSTS: Readonly<Record<string, Taker>> = { "/v1/chat/completions": chat, "/faults": script }
+const POSTS: Readonly<Record<string, Taker>> = {
+  "/v1/chat/completions": chat,
+  "/faults": listTaker(({ faults }, list) => faults.script(list as readonly ScriptedFault[])),
+  "/fault-rates": listTaker(({ faults }, list) => faults.setRates(list as readonly FaultRate[])),
+  "/outages": listTaker(({ faults }, list) => faults.setOutages(list as readonly Outage[])),
+  "/heal": heal,
+  "/refuse": refuse,
+}
 
 async function chat(
   request: IncomingMessage,
@@ -179,22 +187,47 @@ async function chat(
   await house.desk.handle({ requestId, body, response, signal: leaving.signal })
 }
 
-/** `Simulator.script` for another process. */
-async function script(
+/** `Simulator.script` and the like for another process. */
+function listTaker(put: (house: House, list: readonly unknown[]) => void): Taker {
+  return async (request, response, _requestId, house) => {
+    const list = parseJson(await bodyOf(request))
+    if (!Array.isArray(list)) throw new WireError(400, "The body must be a list of faults.")
+    sayingWhatIsWrong(() => put(house, list))
+    sendJson(response, 200, { object: "list", data: list as readonly JsonValue[] })
+  }
+}
+
+async function heal(
   request: IncomingMessage,
   response: ServerResponse,
   _requestId: string,
   { faults }: House,
 ): Promise<void> {
-  const list = parseJson(await bodyOf(request))
-  if (!Array.isArray(list)) throw new WireError(400, "The body must be a list of faults.")
+  await bodyOf(request)
+  faults.heal()
+  sendJson(response, 200, { healed: true })
+}
+
+/** `Simulator.refuse` for another process, which could not ask for an end: it has to say for how long. */
+async function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  _requestId: string,
+  { door }: House,
+): Promise<void> {
+  const order = parseJson(await bodyOf(request)) as { readonly forMs?: unknown } | null
+  const forMs = sayingWhatIsWrong(() => checkedRefusal(Number(order?.forMs ?? Number.NaN)))
+  response.once("close", () => void door.refuse(forMs))
+  sendJson(response, 200, { refuses: true, forMs })
+}
+
+function sayingWhatIsWrong<T>(attempt: () => T): T {
   try {
-    faults.add(list as readonly ScriptedFault[])
+    return attempt()
   } catch (error) {
     if (!(error instanceof SimulatorConfigError)) throw error
     throw new WireError(400, error.message, { param: error.path, code: "invalid_value" })
   }
-  sendJson(response, 200, { object: "list", data: list as readonly JsonValue[] })
 }
 
 function pageAt(

@@ -2,7 +2,8 @@ import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { extname } from "node:path"
 import { SimulatorConfigError } from "./errors.ts"
-import { faultScript, type ScriptedFault } from "./faults.ts"
+import { checkedOutages, checkedRates, checkedScript } from "./fault-checks.ts"
+import type { FaultRate, Outage, ScriptedFault } from "./faults.ts"
 import type { InvoiceLine } from "./invoice.ts"
 import { DEFAULT_MODELS, type SimulatedModel } from "./models.ts"
 import { type SimulatorOptions, validOptions } from "./options.ts"
@@ -18,6 +19,16 @@ export interface SimulatorProcess {
   invoices(): Promise<readonly InvoiceLine[]>
   /** As `Simulator.script`. @throws SimulatorConfigError for a fault that cannot be meant. */
   script(faults: readonly ScriptedFault[]): Promise<void>
+  /** As `Simulator.setFaultRates`. @throws SimulatorConfigError for a rate that cannot be meant. */
+  setFaultRates(rates: readonly FaultRate[]): Promise<void>
+  /** As `Simulator.setOutages`. @throws SimulatorConfigError for an outage that cannot be meant. */
+  setOutages(outages: readonly Outage[]): Promise<void>
+  /** As `Simulator.heal`. */
+  heal(): Promise<void>
+  /** As `Simulator.refuse`. The process goes on. */
+  refuse(forMs?: number): Promise<void>
+  /** As `Simulator.resume`. @throws SimulatorConfigError if somebody else took the port meanwhile. */
+  resume(): Promise<void>
   /** Ends open streams, then the process. Can be called again. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -43,7 +54,8 @@ export async function startSimulatorProcess(
   child.send(options)
   const told = await Promise.race([once(child, "message"), ended])
   const [news] = (told ?? []) as readonly (News | undefined)[]
-  if (news === undefined) throw new Error("The simulator's process ended before it listened.")
+  if (news === undefined || "isDone" in news)
+    throw new Error("The simulator's process ended before it listened.")
   if ("path" in news) {
     await ended
     throw new SimulatorConfigError(news.path, news.problem, news.fix)
@@ -51,10 +63,16 @@ export async function startSimulatorProcess(
   return asSimulatorProcess(child, ended, { models: options.models ?? DEFAULT_MODELS, ...news })
 }
 
-/** What the child says once: where it listens, or why it does not. */
+/** What the child says: first where it listens, then that an order is done; or why not. */
 export type News =
   | { readonly baseUrl: string }
+  | { readonly isDone: true }
   | { readonly path: string; readonly problem: string; readonly fix: string }
+
+/** What a child is told that cannot be told over its port. */
+export type Order =
+  | { readonly order: "refuse"; readonly forMs?: number | undefined }
+  | { readonly order: "resume" }
 
 function asSimulatorProcess(
   child: ChildProcess,
@@ -67,26 +85,47 @@ function asSimulatorProcess(
     await ended
     clearTimeout(late)
   }
+  const modelIds = models.map(({ id }) => id)
+  const obeyed = ordersTo(child, ended)
+  // Lists are looked at here first, so that what cannot be meant is told as `Simulator` tells it.
+  const post = async (path: string, body: unknown): Promise<void> => {
+    const url = new URL(path, baseUrl)
+    const response = await fetch(url, { method: "POST", body: JSON.stringify(body) })
+    const text = await response.text()
+    if (!response.ok) throw new Error(`POST ${url} answered ${response.status}: ${text}`)
+  }
   return {
     baseUrl,
     models,
     pid: child.pid ?? 0,
     invoices: () => readInvoices(baseUrl),
-    script: (faults) => postFaults({ baseUrl, models }, faults),
+    script: async (faults) => post("/faults", checkedScript(faults, modelIds)),
+    setFaultRates: async (rates) => post("/fault-rates", checkedRates(rates, modelIds)),
+    setOutages: async (outages) => post("/outages", checkedOutages(outages, modelIds)),
+    heal: () => post("/heal", {}),
+    refuse: (forMs) => obeyed({ order: "refuse", forMs }),
+    resume: () => obeyed({ order: "resume" }),
     close,
     [Symbol.asyncDispose]: close,
   }
 }
 
-/** Looked at here first, so that what cannot be meant is told as `Simulator.script` tells it. */
-async function postFaults(
-  { baseUrl, models }: Pick<SimulatorProcess, "baseUrl" | "models">,
-  faults: readonly ScriptedFault[],
-): Promise<void> {
-  faultScript(models.map(({ id }) => id)).add(faults)
-  const url = new URL("/faults", baseUrl)
-  const response = await fetch(url, { method: "POST", body: JSON.stringify(faults) })
-  if (!response.ok) throw new Error(`POST ${url} answered ${response.status}: ${await response.text()}`)
+/** Orders are carried out one after the other, so that each news is about the order before it. */
+function ordersTo(child: ChildProcess, ended: Promise<void>): (order: Order) => Promise<void> {
+  const carriedOut = async (order: Order): Promise<void> => {
+    if (!child.connected) throw new Error("The simulator's process has ended.")
+    child.send(order)
+    const told = await Promise.race([once(child, "message"), ended])
+    const [news] = (told ?? []) as readonly (News | undefined)[]
+    if (news === undefined) throw new Error("The simulator's process has ended.")
+    if ("path" in news) throw new SimulatorConfigError(news.path, news.problem, news.fix)
+  }
+  let last: Promise<void> = Promise.resolve()
+  return (order) => {
+    const done = last.then(() => carriedOut(order))
+    last = done.catch(() => undefined)
+    return done
+  }
 }
 
 /** The child's program: a source beside this source, or built beside this build. */

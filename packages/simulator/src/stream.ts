@@ -1,40 +1,33 @@
 import type { ServerResponse } from "node:http"
+import { type AnswerForm, firstHalf } from "./answer-form.ts"
+import type { Outlet } from "./outlet.ts"
 import type { JsonValue } from "./protocol.ts"
 
-/** A stream of server-sent events, as OpenAI frames them. */
-export interface EventStream {
-  /** Resolves when the reader has room for more; rejects when it goes away. */
-  send(chunk: JsonValue): Promise<void>
-  /** The closing `[DONE]`. */
-  done(): void
-}
-
-export function eventStream(response: ServerResponse, signal: AbortSignal): EventStream {
+/** An answer as server-sent events, as OpenAI frames them. */
+export function eventStream(response: ServerResponse, out: Outlet): AnswerForm {
   response.writeHead(200, {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
     connection: "keep-alive",
   })
+  const last = async (text: string): Promise<void> => {
+    if (await out.write(text)) await out.end()
+  }
   return {
-    send: async (chunk) => {
-      signal.throwIfAborted()
-      if (!response.write(`data: ${JSON.stringify(chunk)}\n\n`)) await drained(response, signal)
+    send: (chunk) => out.write(eventOf(chunk)),
+    finish: () => out.end("data: [DONE]\n\n"),
+    leave: async () => {
+      await out.end()
     },
-    done: () => {
-      response.end("data: [DONE]\n\n")
-    },
+    fail: (body) => last(eventOf(body)),
+    halve: (chunk) => last(`data: ${firstHalf(JSON.stringify(chunk))}\n\n`),
+    garble: () => out.write(NOISE),
   }
 }
 
-function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      response.off("drain", settle)
-      signal.removeEventListener("abort", settle)
-      if (signal.aborted) reject(signal.reason)
-      else resolve()
-    }
-    response.on("drain", settle)
-    signal.addEventListener("abort", settle)
-  })
+// A line that is no field, and an event whose data is no JSON.
+const NOISE = "\u0000\ufffd{{garbled\n\ndata: }{ garbled\n\n"
+
+function eventOf(chunk: JsonValue): string {
+  return `data: ${JSON.stringify(chunk)}\n\n`
 }
