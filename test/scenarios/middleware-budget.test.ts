@@ -202,8 +202,8 @@ describe("budgetMiddleware", () => {
   it("gives the money back when a provider fails, and when the caller walks away", async () => {
     await using world = await openWorld({ maxRetries: 0, maxFallbackAttempts: 0 })
     const { agent, limits } = openAgent(world, { perThread: { usd: 1 } })
-    world.simulator.script([{ status: 401 }])
-    await expect(agent.invoke(HELLO, inThread("failed"))).rejects.toThrow(/401/)
+    world.simulator.script([{ status: 500 }])
+    await expect(agent.invoke(HELLO, inThread("failed"))).rejects.toThrow(/500/)
     expect(await spentBy(limits, "failed")).toMatchObject({ spent: 0, held: 0 })
 
     world.simulator.script([{ delayMs: 5_000 }])

@@ -101,19 +101,22 @@ export const cutsItsBody: Way = (response) => {
   setTimeout(() => response.destroy(), 20)
 }
 
-/** A stream of deltas; ends as told. */
+/** A stream of deltas, words or others; ends as told. `short`: well, but without a finish reason. */
 export const streams =
-  (deltas: readonly string[], end: "done" | "cut" | "silent" = "done"): Way =>
+  (deltas: readonly (string | object)[], end: "done" | "cut" | "silent" | "short" = "done"): Way =>
   (response) => {
     response.writeHead(200, { "content-type": "text/event-stream" })
     const chunk = (delta: object, finish_reason: string | null) =>
       `data: ${JSON.stringify({ id: "c-1", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, delta, finish_reason }] })}\n\n`
-    for (const content of deltas) response.write(chunk({ role: "assistant", content }, null))
+    for (const delta of deltas) {
+      const said = typeof delta === "string" ? { content: delta } : delta
+      response.write(chunk({ role: "assistant", ...said }, null))
+    }
     if (end === "silent") return
     if (end === "cut") {
       setTimeout(() => response.destroy(), 20)
       return
     }
-    if (deltas.length > 0) response.write(chunk({}, "stop"))
+    if (deltas.length > 0 && end === "done") response.write(chunk({}, "stop"))
     response.end("data: [DONE]\n\n")
   }

@@ -29,9 +29,22 @@ export {
   type ComplexityEstimatorOptions,
   type ComplexityResult,
 } from "./complexity-estimator.ts"
-export { classifyFailure, type FailureContext } from "./dispatch/classify-failure.ts"
 export type { AfterRefusal } from "./dispatch/dispatch-options.ts"
-export { FAILURE_HANDLING, type FailureHandling } from "./dispatch/failure-handling.ts"
+export { classifyFailure, type FailureContext } from "./dispatch/failures/classify-failure.ts"
+export {
+  FAILURE_HANDLING,
+  type FailureHandling,
+  type FailureOverrides,
+  type FailureTable,
+} from "./dispatch/failures/failure-handling.ts"
+export type { BreakerOptions } from "./dispatch/health/circuit-breaker.ts"
+export { type HealthBook, type HealthBookOptions, healthBook } from "./dispatch/health/health-book.ts"
+export {
+  PROCESS_RETRY_BUDGET,
+  type RetryBudget,
+  type RetryBudgetOptions,
+  retryBudget,
+} from "./dispatch/retry-budget.ts"
 export type { FromEnvOptions } from "./env/options-from-env.ts"
 export {
   type FallbackAnswer,
@@ -41,6 +54,7 @@ export {
   type FallbackLink,
   type FallbackOptions,
 } from "./fallback-chain.ts"
+export { isRestart } from "./langchain/is-restart.ts"
 export type { ReplyMetadata } from "./langchain/reply.ts"
 export type { StructuredSchema } from "./langchain/structured-schema.ts"
 export {
@@ -98,7 +112,12 @@ export { DEFAULT_SUGGESTION_THRESHOLDS, type SuggestionThresholds } from "./repo
 export type { Reported, SkippedRecords } from "./reports/tally.ts"
 export type { CallQuote, PredictedCost } from "./route/predict-cost.ts"
 export { DEFAULT_TIERS } from "./route/resolve-options.ts"
-export type { DeploymentOptions, RouterOptions, UnderPressure } from "./route/router-options.ts"
+export type {
+  DeploymentOptions,
+  RouterOptions,
+  UnderPressure,
+  WaitingLineSettings,
+} from "./route/router-options.ts"
 export type { RefusalQuestion, WhenRefused } from "./route/router-parts.ts"
 export {
   type RouterCallOptions,
@@ -129,17 +148,31 @@ export type {
   TokenPrice,
 } from "./spec/catalog.ts"
 export type { ComplexityEstimate, Estimator, EstimatorInput } from "./spec/complexity.ts"
-export type { Attempt, FailureKind } from "./spec/dispatch.ts"
+export type { Attempt, FailureKind, SkipReason, Unavailable } from "./spec/dispatch.ts"
 export {
   BudgetExceededError,
   BudgetUnavailableError,
   CandidatesExhaustedError,
   ConfigError,
+  DeadlineExceededError,
   InvalidRequestError,
   NoEligibleDeploymentError,
+  StreamBrokenError,
   TierwiseError,
   type TierwiseErrorCode,
 } from "./spec/errors.ts"
+export type {
+  BreakerCall,
+  BreakerChange,
+  BreakerState,
+  CallEnding,
+  HealthChanges,
+  HealthEntry,
+  HealthReport,
+  HealthStore,
+  SharedCircuit,
+  SharedCooldown,
+} from "./spec/health.ts"
 export { type Amount, type NanoUsd, nanoToUsd, nanoUsd, usdToNano } from "./spec/money.ts"
 export type {
   BudgetPressure,
@@ -153,6 +186,7 @@ export type {
   AgentSpec,
   AskedText,
   Gate,
+  MidStream,
   RequestFeatures,
   ResponseFormat,
   RouteHints,
@@ -165,11 +199,13 @@ export type {
   Plan,
   PlannedCandidate,
   Problem,
+  Recovery,
   RouteEvent,
   RouteObserver,
   RouteRecord,
   TierCost,
 } from "./spec/telemetry.ts"
+export type { BalanceKind, TrafficLimit } from "./spec/traffic.ts"
 export type { Usage } from "./spec/usage.ts"
 export type { Answer, ResponseValidator, Verdict } from "./spec/validation.ts"
 export { allOf } from "./validation/all-of.ts"

@@ -8,6 +8,7 @@ import { recall, sayAgain, streamAgain } from "./route/recall.ts"
 import type { Routed } from "./route/routed.ts"
 import type { RouterParts } from "./route/router-parts.ts"
 import { startWalk, takeSnapshot, type Walk } from "./route/walk.ts"
+import { DeadlineExceededError, StreamBrokenError } from "./spec/errors.ts"
 import type { Snapshot } from "./spec/policy.ts"
 import type { RouteRequest } from "./spec/request.ts"
 import type { Plan, RouteRecord } from "./spec/telemetry.ts"
@@ -74,6 +75,12 @@ async function planned(parts: RouterParts, request: RouteRequest, snapshot?: Sna
   return makePlan(parts, request, snapshot ?? (await takeSnapshot(parts, request)))
 }
 
+/** What came too late is told as that, unless its reader has a part of it. */
+function told({ deadline, record, callerAborted }: Walk, error: unknown): unknown {
+  if (deadline?.isOver() !== true || callerAborted() || error instanceof StreamBrokenError) return error
+  return new DeadlineExceededError(record.attempts(), deadline.ms, error)
+}
+
 /** Climbs until there is an answer, and closes the record on every way out. */
 async function* walkThrough(
   parts: RouterParts,
@@ -87,9 +94,10 @@ async function* walkThrough(
   try {
     inHand = yield* climb(parts, walk)
   } catch (error) {
-    failure = error ?? new Error("nothing was thrown, but thrown it was")
-    throw error
+    failure = told(walk, error ?? new Error("nothing was thrown, but thrown it was"))
+    throw failure
   } finally {
+    walk.deadline?.end()
     const left = () => signal?.reason ?? new Error("the reader stopped reading")
     record = walk.record.close(inHand?.served.by, inHand === undefined ? (failure ?? left()) : undefined)
   }

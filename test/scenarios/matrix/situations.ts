@@ -71,7 +71,14 @@ export const SITUATIONS: readonly Situation[] = [
     expects: { whole: standard, schema: standard, live: { outcome: "poor", asked: ["sim-small"] } },
   },
   { name: "provider 500", proves: "", faults: refuses(500), expects: everywhere(standard) },
-  { name: "429", proves: "", faults: refuses(429), expects: everywhere(standard) },
+  {
+    name: "429",
+    proves: "",
+    // An agent's next step would find it cooling down, and ask somebody else at once.
+    options: { failureHandling: { "rate-limited": { coolDownMs: 0 } } },
+    faults: refuses(429),
+    expects: everywhere(standard),
+  },
   {
     name: "mid-stream break, gated",
     proves: "",

@@ -1,10 +1,12 @@
 import type { Refusal } from "../spec/budget.ts"
-import type { Attempt } from "../spec/dispatch.ts"
+import type { Attempt, FailureKind, Unavailable } from "../spec/dispatch.ts"
 import type { Amount, NanoUsd } from "../spec/money.ts"
 import type { Tier } from "../spec/request.ts"
 import type { Usage } from "../spec/usage.ts"
+import type { FailureTable } from "./failures/failure-handling.ts"
 import type { Pause } from "./pause.ts"
 import type { Relay } from "./relay.ts"
+import type { RetryBudget } from "./retry-budget.ts"
 
 /** What can be called. */
 export interface DispatchCandidate {
@@ -37,6 +39,32 @@ export type HoldOutcome =
 export interface Refused {
   readonly refusal: Refusal
   readonly quote: Amount
+}
+
+/** How a try ended. `unsent`: nothing left this process, so nothing is known of the other side. */
+export type TryEnding =
+  | {
+      readonly ended: "answered"
+      readonly usage: Usage | undefined
+      /** Until its first piece, ms. */
+      readonly firstPieceMs: number
+    }
+  | { readonly ended: "failed"; readonly failure: FailureKind; readonly error: unknown }
+  | { readonly ended: "unsent" }
+
+/** Leave to make one try. */
+export interface Pass {
+  /** Said once, on every way out. */
+  ended(how: TryEnding): void
+}
+
+export type Admission = { readonly admitted: true; readonly pass: Pass } | NotAdmitted
+
+export interface NotAdmitted {
+  readonly admitted: false
+  readonly because: Unavailable
+  /** Epoch ms, from when on it may be asked again; undefined: nobody knows. */
+  readonly until: number | undefined
 }
 
 /**
@@ -75,8 +103,27 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
         readonly join: (pieces: readonly P[]) => P
       }
     | undefined
+  /**
+   * True for the piece that shows that an answer is whole, such as one with a finish reason. An answer that ends without one
+   * was cut off. Default: whatever ends is whole.
+   */
+  readonly finishes?: ((candidate: C, piece: P) => boolean) | undefined
   /** True if the other side is a provider's package, whose odd errors are the provider's and not defects of ours. */
   readonly isProvider?: ((candidate: C) => boolean) | undefined
+  /**
+   * Whether a candidate may be called now. `isRetry`: it is tried again after a pause, whatever it asked of others. Default:
+   * always.
+   */
+  readonly admit?: ((candidate: C, isRetry: boolean) => Admission | Promise<Admission>) | undefined
+  /**
+   * Waits until there may be room again, `until` at the latest (epoch ms; undefined: when a call ends). False: in vain.
+   * Default: nobody waits in a line.
+   */
+  readonly waitForRoom?:
+    | ((until: number | undefined, signal: AbortSignal | undefined) => Promise<boolean>)
+    | undefined
+  /** Tokens of its context window, for requests that another one refused as too long. Default: larger than any. */
+  readonly contextOf?: ((candidate: C) => number) | undefined
   readonly hold?: ((candidate: C) => Promise<HoldOutcome>) | undefined
   /**
    * True for a candidate that stands in for others when they fail, and when one was refused only if `whenRefused` says so.
@@ -86,11 +133,20 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
   /** Asked with the cheapest refusal before a weaker candidate is, or the call ends. Default: `block`. */
   readonly whenRefused?: ((refused: Refused) => Promise<AfterRefusal>) | undefined
   readonly meter?: ((candidate: C) => Meter<P>) | undefined
-  /** The caller's signal. */
+  /** The caller's signal, which fires at the deadline too. */
   readonly signal?: AbortSignal | undefined
+  /** When all of it has to be done. Undefined: whenever it is. */
+  readonly deadline?: Deadline | undefined
   readonly settings: DispatchSettings
   readonly onStart?: ((candidate: C) => void) | undefined
   readonly onAttempt?: ((attempt: Attempt) => void) | undefined
+}
+
+/** Until when the whole request may take, with all its attempts. */
+export interface Deadline {
+  /** Epoch ms. */
+  readonly at: number
+  isOver(): boolean
 }
 
 export interface DispatchSettings {
@@ -102,6 +158,12 @@ export interface DispatchSettings {
   readonly retryBaseMs: number
   /** Until the piece that opens the answer, ms; undefined: no limit of ours. */
   readonly attemptTimeoutMs: number | undefined
+  /** Between two pieces of an answer that has begun, ms; undefined: no limit of ours. */
+  readonly stallTimeoutMs: number | undefined
+  /** Shared by all requests: however much fails, retries are a small share of the calls. */
+  readonly retryBudget: RetryBudget
+  /** What follows each kind of failure. */
+  readonly handling: FailureTable
   readonly now: () => number
   readonly random: () => number
   readonly pause: Pause

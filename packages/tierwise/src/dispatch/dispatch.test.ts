@@ -13,8 +13,10 @@ import type {
   Hold,
   HoldOutcome,
 } from "./dispatch-options.ts"
+import { FAILURE_HANDLING } from "./failures/failure-handling.ts"
 import { type Pause, pause } from "./pause.ts"
 import type { Relay } from "./relay.ts"
+import { retryBudget } from "./retry-budget.ts"
 
 const SOME_HOLD: Hold = {
   id: "some",
@@ -87,6 +89,9 @@ function world(
       now: () => 0,
       random: () => 1,
       pause: async (ms) => void log.push(`pause ${ms}`),
+      stallTimeoutMs: undefined,
+      retryBudget: retryBudget({ reserve: 100 }),
+      handling: FAILURE_HANDLING,
       ...settings,
     },
     onAttempt: (attempt) => attempts.push(attempt),

@@ -1,3 +1,5 @@
+import type { StallWatch } from "./stall-watch.ts"
+
 /**
  * The rest of an answer, for its reader to take directly: piece by piece through all the rooms costs more than many a
  * piece does. It ends when the answer ends, also when it ends badly; whoever handed it over then says how.
@@ -14,11 +16,15 @@ export interface Relay<P> extends AsyncIterable<P> {
 
 export type Ending = { readonly ended: "well" } | { readonly ended: "badly"; readonly error: unknown }
 
-/** `signal` ends the rest at once, also where the other side ignores it. */
+/**
+ * @param signal Ends the rest at once, also where the other side ignores it.
+ * @param watch Told when a piece is asked for, and when it has come.
+ */
 export function relay<P>(
   rest: AsyncIterator<P>,
   join: (pieces: readonly P[]) => P,
   signal: AbortSignal | undefined,
+  watch?: Pick<StallWatch, "asked" | "arrived">,
 ): Relay<P> {
   const pieces: P[] = []
   let joined: P | undefined
@@ -32,15 +38,19 @@ export function relay<P>(
     ending ??= how
     return { done: true, value: undefined }
   }
-  const took = (result: IteratorResult<P>): IteratorResult<P> => {
+  const arrived = () => {
     isAsked = false
+    watch?.arrived()
+  }
+  const took = (result: IteratorResult<P>): IteratorResult<P> => {
+    arrived()
     // A piece that comes after the end is nobody's any more.
     if (result.done === true || ending !== undefined) return end({ ended: "well" })
     pieces.push(result.value)
     return result
   }
   const failed = (error: unknown) => {
-    isAsked = false
+    arrived()
     return end({ ended: "badly", error })
   }
   const onAbort = () => {
@@ -53,6 +63,7 @@ export function relay<P>(
     if (signal?.aborted === true) onAbort()
     if (ending !== undefined) return Promise.resolve({ done: true, value: undefined })
     isAsked = true
+    watch?.asked()
     if (signal === undefined) return rest.next().then(took, failed)
     return new Promise((resolve) => {
       wake = resolve

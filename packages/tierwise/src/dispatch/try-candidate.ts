@@ -2,17 +2,12 @@ import type { Attempt, FailureKind } from "../spec/dispatch.ts"
 import { type BudgetExceededError, messageOf, TierwiseError } from "../spec/errors.ts"
 import { type NanoUsd, ZERO_USD } from "../spec/money.ts"
 import { NO_USAGE, type Usage } from "../spec/usage.ts"
-import { classifyFailure, retryAfterMs } from "./classify-failure.ts"
-import type {
-  DispatchCandidate,
-  DispatchOptions,
-  DispatchSettings,
-  Hold,
-  Refused,
-} from "./dispatch-options.ts"
-import { FAILURE_HANDLING, mayBeBilled } from "./failure-handling.ts"
-import { type Relay, relay } from "./relay.ts"
-import { withSignal } from "./with-signal.ts"
+import type { DispatchCandidate, DispatchOptions, Hold, Pass, Refused } from "./dispatch-options.ts"
+import { classifyFailure } from "./failures/classify-failure.ts"
+import { mayBeBilled } from "./failures/failure-handling.ts"
+import { retryAfterMs } from "./failures/retry-after.ts"
+import { newTry, type Try } from "./new-try.ts"
+import type { Relay } from "./relay.ts"
 
 /** The longest pause, ms, whatever the doubling or the provider says. */
 export const MAX_RETRY_PAUSE_MS = 5_000
@@ -30,11 +25,16 @@ export type Ended =
   /** By a budget that others keep, such as a handler of the call's: nobody was asked. */
   | { readonly refused: Refused }
 
-/** All tries at one candidate, under one hold. */
+/**
+ * All tries at one candidate, under one hold.
+ *
+ * @param admitted For the first of them.
+ */
 export async function* tryCandidate<C extends DispatchCandidate, P>(
   options: DispatchOptions<C, P>,
   candidate: C,
   hold: Hold,
+  admitted: Pass | undefined,
   isLast: boolean,
   report: (attempt: Attempt) => void,
 ): AsyncGenerator<P, Ended, undefined> {
@@ -43,7 +43,8 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
   const heldBack = options.holdsBack?.(candidate) === true
   // At most one try under a hold costs anything: what may have been billed is not tried again under it.
   let spent: { readonly usage: Usage | undefined; readonly cost: NanoUsd } | undefined
-  let current: ReturnType<typeof newTry<C, P>> | undefined
+  let current: Try<P> | undefined
+  let pass = admitted
   const letGo = hold.keep(() => current?.goesOn() ?? false)
   try {
     for (let retry = 0; ; retry++) {
@@ -54,26 +55,34 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
       let openedAt: number | undefined
       let finished = false
       let rest: Relay<P> | undefined
+      let isWhole = options.finishes === undefined
+      const see = (piece: P) => {
+        meter?.see(piece)
+        isWhole ||= options.finishes?.(candidate, piece) === true
+      }
       const seeRest = () => {
         const taken = rest?.taken()
-        if (taken !== undefined) meter?.see(taken)
+        if (taken !== undefined) see(taken)
       }
       const fail = (failure: FailureKind, error: unknown) => {
         finished = true
         seeRest()
-        const isBillable = tried.wasSent() && (openedAt !== undefined || mayBeBilled(failure, error))
+        const isBillable =
+          tried.wasSent() && (openedAt !== undefined || mayBeBilled(failure, error, settings.handling))
         const { usage, cost } = meter?.read("failed", isBillable) ?? NOTHING_READ
         if (usage !== undefined) spent = { usage, cost }
         const base = attemptBase(candidate, startedAt, now() - startedAt, hold.id)
         report({ ...base, outcome: "failed", failure, error: messageOf(error), cost, usage })
+        pass?.ended(tried.wasSent() ? { ended: "failed", failure, error } : { ended: "unsent" })
         return usage !== undefined
       }
+      if (retry === 0) settings.retryBudget.called()
       options.onStart?.(candidate)
       try {
         let held: P[] = []
         for (let next = await tried.next(); !next.done; next = await tried.next()) {
           const piece = next.value
-          meter?.see(piece)
+          see(piece)
           const opened = openedAt !== undefined || options.opens?.(piece) !== false
           if (opened) openedAt ??= tried.open()
           if (heldBack || !opened) {
@@ -92,17 +101,20 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
           seeRest()
           break
         }
-        if (openedAt === undefined && held.length === 0) throw endedSilently()
+        if (openedAt === undefined && held.length === 0) throw cutOff("the answer ended before it began")
+        if (!isWhole) throw cutOff("the answer ended without a finish reason")
         const endedAt = now()
         const { usage, cost } = meter?.read("answered", false) ?? NOTHING_READ
         spent = { usage, cost }
         finished = true
+        const firstPieceMs = (openedAt ?? endedAt) - startedAt
+        pass?.ended({ ended: "answered", usage, firstPieceMs })
         report({
           ...attemptBase(candidate, startedAt, endedAt - startedAt, hold.id),
           outcome: "answered",
           usage: usage ?? NO_USAGE,
           cost,
-          firstPieceMs: (openedAt ?? endedAt) - startedAt,
+          firstPieceMs,
         })
         // An answer of empty pieces only is an answer all the same: the validators will say what it is worth.
         for (const piece of held) yield piece
@@ -112,6 +124,7 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         const refused = openedAt === undefined ? refusalIn(error) : undefined
         if (refused !== undefined) {
           finished = true
+          pass?.ended({ ended: "unsent" })
           const base = attemptBase(candidate, startedAt, now() - startedAt, hold.id)
           report({ ...base, outcome: "skipped", because: "unaffordable" })
           return { refused }
@@ -121,9 +134,13 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         // Past the commit point the reader has seen words of this candidate: nobody else may continue them unmarked.
         if (openedAt !== undefined && !heldBack) throw error
         // A try that may have been billed has used up its hold: another one needs another hold.
-        const wait = billed ? undefined : retryPause(failure, error, retry, isLast, settings)
+        const wait = billed ? undefined : retryPause(failure, error, retry, isLast, options)
         if (wait === undefined) return { failure, error, wasSent: tried.wasSent() }
         await settings.pause(wait, signal)
+        const again = options.admit?.(candidate, true)
+        const admission = again instanceof Promise ? await again : again
+        if (admission?.admitted === false) return { failure, error, wasSent: tried.wasSent() }
+        pass = admission?.pass
       } finally {
         rest?.close()
         tried.close()
@@ -143,71 +160,8 @@ function refusalIn(error: unknown): Refused | undefined {
   return found?.code === "budget-exceeded" ? (found as BudgetExceededError) : undefined
 }
 
-/** One call with its own time-out until the answer opens. */
-function newTry<C extends DispatchCandidate, P>(
-  options: DispatchOptions<C, P>,
-  candidate: C,
-  holdId: string | undefined,
-) {
-  const { call, signal, settings, isProvider } = options
-  const { attemptTimeoutMs, now } = settings
-  const timeout = attemptTimeoutMs === undefined ? undefined : new AbortController()
-  const timer = timeout && setTimeout(() => timeout.abort(timeoutError(attemptTimeoutMs)), attemptTimeoutMs)
-  const both = timeout && signal ? AbortSignal.any([signal, timeout.signal]) : (timeout?.signal ?? signal)
-  let pieces: AsyncIterator<P> | undefined
-  let rest: Relay<P> | undefined
-  let isAsked = false
-  let moved = false
-  return {
-    async next(): Promise<IteratorResult<P>> {
-      both?.throwIfAborted()
-      pieces ??= call(candidate, both, holdId)[Symbol.asyncIterator]()
-      isAsked = true
-      moved = true
-      try {
-        return await withSignal(pieces.next(), both)
-      } finally {
-        isAsked = false
-      }
-    },
-    /** Whether the provider is at work, or its reader has read on since this was asked last. */
-    goesOn(): boolean {
-      const since = moved || isAsked || rest?.goesOn() === true
-      moved = false
-      return since
-    },
-    handOver(join: (pieces: readonly P[]) => P): Relay<P> {
-      rest = relay(pieces as AsyncIterator<P>, join, both)
-      return rest
-    },
-    /** The answer has begun, and may take its time from here on. */
-    open(): number {
-      clearTimeout(timer)
-      return now()
-    },
-    fired: () => ({
-      callerAborted: signal?.aborted ?? false,
-      timedOut: timeout?.signal.aborted ?? false,
-      fromProvider: pieces !== undefined && isProvider?.(candidate) === true,
-    }),
-    /** False while nothing has left this process: then nobody can bill it. */
-    wasSent: () => pieces !== undefined,
-    close(): void {
-      clearTimeout(timer)
-      // An aborted model closes its run only when it is asked for more.
-      if (both?.aborted === true) void pieces?.next().catch(() => {})
-      // A generator that is busy answers `return` only when it is done: the signal ends it, nobody waits for it.
-      void Promise.resolve(pieces?.return?.()).catch(() => {})
-    },
-  }
-}
-
-function timeoutError(ms: number | undefined): Error {
-  return Object.assign(new Error(`no answer began within ${ms} ms`), { name: "TimeoutError" })
-}
-
-function endedSilently(): Error {
-  return Object.assign(new Error("the answer ended before it began"), { name: "TruncatedError" })
+function cutOff(message: string): Error {
+  return Object.assign(new Error(message), { name: "TruncatedError" })
 }
 
 /** How long to wait before the same candidate is tried again; undefined: not at all. */
@@ -216,13 +170,17 @@ function retryPause(
   error: unknown,
   retriesSoFar: number,
   isLast: boolean,
-  { maxRetries, retryBaseMs, random, now }: DispatchSettings,
+  { settings, deadline }: Pick<DispatchOptions<never, never>, "settings" | "deadline">,
 ): number | undefined {
-  const { retry } = FAILURE_HANDLING[failure]
+  const { maxRetries, retryBaseMs, random, now, retryBudget, handling } = settings
+  const { retry } = handling[failure]
   if (retry === "never" || retriesSoFar >= maxRetries || (retry === "if-last" && !isLast)) return undefined
   const asked = retryAfterMs(error, now())
-  if (asked !== undefined) return asked <= MAX_RETRY_PAUSE_MS ? asked : undefined
-  return random() * Math.min(retryBaseMs * 2 ** retriesSoFar, MAX_RETRY_PAUSE_MS)
+  if (asked !== undefined && asked > MAX_RETRY_PAUSE_MS) return undefined
+  const pauseMs = asked ?? random() * Math.min(retryBaseMs * 2 ** retriesSoFar, MAX_RETRY_PAUSE_MS)
+  // Nobody waits for what would come too late.
+  if (deadline !== undefined && now() + pauseMs >= deadline.at) return undefined
+  return retryBudget.take() ? pauseMs : undefined
 }
 
 type AttemptBase = Pick<Attempt, "deploymentId" | "tier" | "startedAt" | "durationMs" | "holdId">

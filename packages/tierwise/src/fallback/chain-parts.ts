@@ -1,7 +1,9 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import type { Runnable } from "@langchain/core/runnables"
 import type { DispatchCandidate, DispatchSettings } from "../dispatch/dispatch-options.ts"
+import { handlingFrom } from "../dispatch/failures/failure-handling.ts"
 import { pause } from "../dispatch/pause.ts"
+import { PROCESS_RETRY_BUDGET } from "../dispatch/retry-budget.ts"
 import { checkedRetries } from "../langchain/read-call.ts"
 import { ConfigError, InvalidRequestError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
@@ -65,10 +67,10 @@ function settingsFrom(fields: FallbackSettings, links: number): DispatchSettings
     maxFallbackAttempts: validCount(fields.maxFallbackAttempts ?? links, "maxFallbackAttempts"),
     maxRetries: validCount(fields.maxRetries ?? 2, "maxRetries"),
     retryBaseMs: validMs(fields.retryBaseMs ?? 250, "retryBaseMs", 0),
-    attemptTimeoutMs:
-      fields.attemptTimeoutMs === undefined
-        ? undefined
-        : validMs(fields.attemptTimeoutMs, "attemptTimeoutMs", 1),
+    attemptTimeoutMs: validTimeout(fields.attemptTimeoutMs, "attemptTimeoutMs"),
+    stallTimeoutMs: validTimeout(fields.stallTimeoutMs, "stallTimeoutMs"),
+    retryBudget: fields.retryBudget ?? PROCESS_RETRY_BUDGET,
+    handling: handlingFrom(fields.failureHandling),
     now: Date.now,
     random: Math.random,
     pause,
@@ -82,6 +84,10 @@ function validCount(value: number, name: string): number {
 
 function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0
+}
+
+function validTimeout(value: number | undefined, name: string): number | undefined {
+  return value === undefined ? undefined : validMs(value, name, 1)
 }
 
 function validMs(value: number, name: string, least: number): number {

@@ -1,5 +1,7 @@
 import type { BaseChatModelCallOptions, BindToolsInput } from "@langchain/core/language_models/chat_models"
 import type { Runnable, RunnableConfig } from "@langchain/core/runnables"
+import type { FailureOverrides } from "../dispatch/failures/failure-handling.ts"
+import type { RetryBudget } from "../dispatch/retry-budget.ts"
 import type { Attempt } from "../spec/dispatch.ts"
 import type { Tier } from "../spec/request.ts"
 
@@ -20,6 +22,12 @@ export interface FallbackSettings {
   readonly retryBaseMs?: number | undefined
   /** Until the first piece of one try's answer, ms; then the next link is asked. Default: no limit. */
   readonly attemptTimeoutMs?: number | undefined
+  /** Between two pieces of a stream that has begun, ms; then it counts as broken off. Default: no limit. */
+  readonly stallTimeoutMs?: number | undefined
+  /** What retries may add to the load. Default: one budget for the whole process, a tenth of its calls. */
+  readonly retryBudget?: RetryBudget | undefined
+  /** Other answers to kinds of failure than `FAILURE_HANDLING` has, e.g. `{ "rate-limited": { coolDownMs: 5_000 } }`. */
+  readonly failureHandling?: FailureOverrides | undefined
 }
 
 export interface FallbackChainFields<Input, Output, Asked = Runnable<Input, Output>>

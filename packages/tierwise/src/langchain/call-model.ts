@@ -24,6 +24,8 @@ export interface Invocation {
   /** The caller's own; else the router's. */
   readonly gate?: Gate | undefined
   readonly maxRetries?: number | undefined
+  /** The id of the message that the streamed chunks belong to. Default: what the package names them by. */
+  readonly messageId?: string | undefined
 }
 
 export interface StructuredOutput {
@@ -81,7 +83,7 @@ export function callModel(call: ModelCall): AsyncIterable<Piece> {
     return onePiece(given, () => parsedOrNot(ask), shown)
   }
   const wantsSchema = request.responseFormat !== undefined
-  if (streamed) return streamPieces(bound, messages, options, wantsSchema)
+  if (streamed) return streamPieces(bound, messages, options, wantsSchema, invocation.messageId)
   const ask = async (): Promise<Piece> => ({ message: await bound.invoke(messages, options) })
   // Without a schema, JSON that does not parse is the provider's own: a broken body, not a poor answer.
   return onePiece(given, wantsSchema ? () => parsedOrNot(ask) : ask, shown)

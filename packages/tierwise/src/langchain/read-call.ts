@@ -17,6 +17,9 @@ export const HINTS: ReadonlySet<string> = new Set([
   "scopes",
   "labels",
   "maxOutputTokens",
+  "deadlineMs",
+  "session",
+  "priority",
   "attributes",
 ] satisfies (keyof RouteHints)[])
 

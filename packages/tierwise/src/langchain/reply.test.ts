@@ -35,6 +35,7 @@ const record: RouteRecord = {
     excluded: [],
     problems: [],
   },
+  recoveries: [],
   decisions: [planned, { ...planned, tier: "heavy", reason: "escalated", because: "it hedges" }],
   attempts: [
     {

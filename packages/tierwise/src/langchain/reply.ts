@@ -31,6 +31,8 @@ export interface ReplyMetadata {
   }[]
   /** Present if a validator rejected the answer that was returned all the same. */
   readonly rejected?: string | undefined
+  /** Present if an answer broke off in the middle of its stream: what was done, in order. */
+  readonly recovered?: readonly ("restarted" | "continued")[] | undefined
   /** Present if the answer was given before: nobody was asked, and nothing was spent. */
   readonly cached?: true | undefined
 }
@@ -58,6 +60,7 @@ export function replyMetadata(record: RouteRecord): ReplyMetadata {
       costUsd: attempt.outcome === "skipped" ? 0 : nanoToUsd(attempt.cost),
       ms: attempt.durationMs,
     })),
+    ...(record.recoveries.length > 0 && { recovered: record.recoveries.map(({ how }) => how) }),
     ...(verdict?.accepted === false && { rejected: verdict.reason }),
   }
 }

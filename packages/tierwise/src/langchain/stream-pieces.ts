@@ -32,9 +32,10 @@ export function streamPieces(
   messages: BaseMessage[],
   options: Record<string, unknown>,
   wantsSchema: boolean,
+  messageId?: string,
 ): AsyncIterable<Piece> {
   const iterator = iterate(model, messages, options)
-  let id: string | undefined
+  let id = messageId
   const pieceOf = ({ done, value }: IteratorResult<AIMessageChunk | AIMessage>): IteratorResult<Piece> => {
     if (done === true) return { done, value: undefined }
     const chunk = chunkOf(value)

@@ -1,5 +1,5 @@
-import { isControlFlow } from "../dispatch/classify-failure.ts"
 import type { AfterRefusal, Refused } from "../dispatch/dispatch-options.ts"
+import { isControlFlow } from "../dispatch/failures/classify-failure.ts"
 import { withSignal } from "../dispatch/with-signal.ts"
 import type { Candidate } from "../spec/catalog.ts"
 import { BudgetExceededError, messageOf } from "../spec/errors.ts"

@@ -1,3 +1,4 @@
+import type { CallbackManager } from "@langchain/core/callbacks/manager"
 import { AIMessage, type AIMessageChunk } from "@langchain/core/messages"
 import { REQUEST_SCOPE } from "../budget/limits.ts"
 import { dispatch } from "../dispatch/dispatch.ts"
@@ -5,6 +6,7 @@ import type { DispatchCandidate } from "../dispatch/dispatch-options.ts"
 import type { Relay } from "../dispatch/relay.ts"
 import { callModel, type Invocation } from "../langchain/call-model.ts"
 import { type Curtain, curtain, whenShown } from "../langchain/curtain.ts"
+import { whenSaidWhy } from "../langchain/finish-reason.ts"
 import { joinChunks } from "../langchain/join-chunks.ts"
 import { completionsPerCall } from "../langchain/limit-output.ts"
 import { hasContent, type Piece } from "../langchain/piece.ts"
@@ -15,6 +17,7 @@ import { askAfterRefusal, weakerThan } from "./after-refusal.ts"
 import { holdMoney } from "./hold-money.ts"
 import { meterAnswer } from "./meter-answer.ts"
 import type { RouterParts } from "./router-parts.ts"
+import type { Callee } from "./traffic.ts"
 import type { Rung, Walk } from "./walk.ts"
 
 /** A piece of an answer, or the rest of a stream, to be read directly. */
@@ -38,9 +41,6 @@ export function joinPieces(pieces: readonly Piece[]): Piece {
   const message = joinChunks(pieces.map((piece) => piece.message as AIMessageChunk)) as AIMessageChunk
   return last.parseError === undefined ? { message } : { message, parseError: last.parseError }
 }
-
-/** A candidate as dispatch knows it. */
-type Callee = DispatchCandidate & { readonly candidate: Candidate }
 
 /** Room 6 with everything it needs of the others: money, the model, the meter, the record. */
 export function callInOrder(
@@ -72,10 +72,13 @@ export function callInOrder(
   const weaker = new Set(weakerThan(decision, candidates, parts))
   const question = askAfterRefusal(parts, walk, { decision, weaker: [...weaker] })
   let hiding: Curtain | undefined
+  const saidWhy = new Set<Callee>()
 
   const pieces = dispatch<Callee, Heard>({
     candidates: candidates.map((candidate) => ({ ...targetOf({ candidate }), candidate })),
     signal,
+    deadline: walk.deadline,
+    ...parts.traffic.rules(request, planned.plan.features),
     settings,
     hold: money && (({ candidate }) => holdMoney(money, candidate)),
     isWeaker: ({ candidate }) => weaker.has(candidate),
@@ -91,6 +94,8 @@ export function callInOrder(
       })
     },
     opens: hasContent,
+    finishes: (callee, piece) =>
+      saidWhy.has(callee) || parts.finishReasons.isWhole(callee.candidate.deployment.model, piece),
     holdsBack: isGated,
     ...(streamed && { handOver: { pieceOf: (live) => ({ message: NO_WORDS, live }), join: joinPieces } }),
     isProvider: () => true,
@@ -107,6 +112,9 @@ export function callInOrder(
         const { promise, resolve } = Promise.withResolvers<void>()
         callbacks = whenShown(audience, resolve)
         shown = promise
+      }
+      if (audience !== undefined && !streamed) {
+        callbacks = whenSaidWhy(callbacks as CallbackManager, () => saidWhy.add(callee))
       }
       const tagged = taggedFor(candidate, invocation, { callbacks, ledger: budget?.name })
       const { id: deploymentId } = candidate.deployment

@@ -46,8 +46,16 @@ const deployment = z.strictObject({
   version: z.string().optional(),
   labels: z.record(z.string(), z.string()).optional(),
   weight: z.number().min(0).optional(),
+  limits: z
+    .strictObject({
+      requestsPerMinute: positiveInteger.optional(),
+      tokensPerMinute: positiveInteger.optional(),
+      concurrency: positiveInteger.optional(),
+    })
+    .optional(),
   tenants: z.array(z.string()).optional(),
   gpuMemoryGb: z.number().positive().optional(),
+  reportsFinishReason: z.boolean().optional(),
 })
 
 const options = z.strictObject({
@@ -60,7 +68,7 @@ const options = z.strictObject({
   estimator: method("an estimator", "estimate").optional(),
   routing: z.boolean().optional(),
   defaultTier: z.string().optional(),
-  order: z.enum(["cheapest", "weighted"]).optional(),
+  order: z.enum(["cheapest", "weighted", "round-robin", "least-in-flight", "lowest-latency"]).optional(),
   budget: method("a budget store", "reserve", "settle", "release", "extend", "book", "status").optional(),
   underPressure: z
     .strictObject({
@@ -111,6 +119,18 @@ const options = z.strictObject({
   maxRetries: nonNegativeInteger.optional(),
   retryBaseMs: z.number().min(0).optional(),
   attemptTimeoutMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+  stallTimeoutMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+  deadlineMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+  midStream: z.enum(["error", "restart", "continue"]).optional(),
+  // Its kinds and fields are checked where the table is made.
+  failureHandling: z.unknown().optional(),
+  // Their figures are checked where they are put to use.
+  circuitBreaker: z.unknown().optional(),
+  health: method("a health book", "enter", "cool", "report").optional(),
+  waitingLine: z
+    .strictObject({ longest: z.number().optional(), timeoutMs: z.number().optional() })
+    .optional(),
+  retryBudget: method("a retry budget", "called", "take").optional(),
   now: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
   random: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
   newId: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),

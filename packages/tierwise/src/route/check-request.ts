@@ -31,6 +31,17 @@ export function checkRequest(request: RouteRequest, tiers: readonly Tier[]): voi
     positiveInteger,
     "give a positive whole number of tokens",
   )
+  checkNumber(
+    request.deadlineMs,
+    "deadlineMs",
+    (n) => n > 0 && n < 2 ** 31,
+    "give milliseconds, more than 0 and less than 2^31",
+  )
+  checkNumber(request.priority, "priority", (n) => n >= 0, "give 0 or more, 0 the most urgent")
+  const { session } = request
+  if (session !== undefined && (typeof session !== "string" || session === "")) {
+    throw new InvalidRequestError("session", "it is not a name", "give a non-empty string")
+  }
   for (const field of ["scopes", "labels"] as const) {
     const given: unknown = request[field]
     if (given !== undefined && (typeof given !== "object" || given === null || Array.isArray(given))) {

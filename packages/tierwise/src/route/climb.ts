@@ -1,13 +1,15 @@
-import { classifyFailure, isControlFlow } from "../dispatch/classify-failure.ts"
+import { classifyFailure, isControlFlow } from "../dispatch/failures/classify-failure.ts"
 import { withSignal } from "../dispatch/with-signal.ts"
+import { announce } from "../langchain/announce.ts"
 import type { Curtain } from "../langchain/curtain.ts"
 import type { Piece } from "../langchain/piece.ts"
-import { messageOf } from "../spec/errors.ts"
+import { messageOf, type StreamBrokenError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
 import type { Answer, Verdict } from "../spec/validation.ts"
 import { callInOrder, joinPieces } from "./call-in-order.ts"
+import { brokenStream, goOn } from "./recover-stream.ts"
 import type { RouterParts } from "./router-parts.ts"
-import { here, type Walk } from "./walk.ts"
+import { here, type Rung, type Walk } from "./walk.ts"
 
 /** Chunks of an answer: as they come if it is live, in one burst if they were held back. */
 export type Words = AsyncIterable<Piece> | readonly Piece[]
@@ -43,13 +45,17 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
       await curtain.drop().catch(() => {})
     }
   }
-  let { candidates } = walk.planned
-  let { decision } = walk.planned.plan
+  let rung: Rung = { decision: walk.planned.plan.decision, candidates: walk.planned.candidates }
+  let asked = walk
+  /** Words that the reader has of an answer that broke off, and what that was. */
+  let before: Piece | undefined
+  let broken: StreamBrokenError | undefined
   let inHand: InHand | undefined
   try {
     for (;;) {
-      const calling = callInOrder(parts, walk, { decision, candidates }, (curtain) => curtains.add(curtain))
-      const pieces: Piece[] = []
+      const calling = callInOrder(parts, asked, rung, (curtain) => curtains.add(curtain))
+      const pieces: Piece[] = before === undefined ? [] : [before]
+      const own = pieces.length
       let shown = false
       let served: Served
       try {
@@ -60,7 +66,7 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
           } else if (piece.live !== undefined) {
             shown = true
             await dropAllBut(undefined)
-            yield [...pieces]
+            yield pieces.slice(own)
             yield piece.live
             const rest = piece.live.taken()
             if (rest !== undefined) pieces.push(rest)
@@ -68,15 +74,31 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
         }
         served = servedBy(walk, pieces)
       } catch (error) {
+        if (!isFailure(error, walk)) throw error
+        if (shown) {
+          broken = brokenStream(asked, pieces, error)
+          const next = goOn(parts, asked, rung, pieces)
+          if (next === undefined) throw broken
+          const { deploymentId, failure, how } = next
+          record.recovered({ deploymentId, failure, how })
+          await announce(`tierwise.stream-${how}`, { deploymentId, failure }, walk.invocation.config)
+          if (next.marker !== undefined) yield [next.marker]
+          asked = next.walk
+          rung = next.rung
+          before = next.before
+          continue
+        }
+        // The reader has words of an answer, and nobody goes on with it.
+        if (broken !== undefined) throw broken
         // An answer in hand, even a poor one, beats an error; but nobody overrules an abort or an interrupt.
-        if (inHand === undefined || shown || !isFailure(error, walk)) throw error
+        if (inHand === undefined) throw error
         record.problem({ room: "dispatch", error: `the escalation failed: ${messageOf(error)}` })
         await dropAllBut(inHand.curtain)
         curtains.clear()
         return inHand
       }
       const curtain = calling.curtain()
-      inHand = { served, held: shown ? [] : pieces, curtain }
+      inHand = { served, held: shown ? [] : pieces.slice(own), curtain }
       const verdict = await judge(parts, walk, served)
       const next = verdict.accepted || shown ? undefined : walk.nextRung(served.by.tier)
       if (verdict.accepted || next === undefined) {
@@ -84,9 +106,8 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
         curtains.clear()
         return inHand
       }
-      decision = { ...next.decision, because: verdict.reason }
-      record.escalated(decision)
-      candidates = next.candidates
+      rung = { ...next, decision: { ...next.decision, because: verdict.reason } }
+      record.escalated(rung.decision)
     }
   } finally {
     await dropAllBut(undefined)
@@ -101,7 +122,7 @@ function servedBy({ record }: Walk, pieces: readonly Piece[]): Served {
 
 async function judge(
   { validator }: RouterParts,
-  { record, request, invocation }: Walk,
+  { record, request, invocation, callerAborted }: Walk,
   { answer, by }: Served,
 ): Promise<Verdict> {
   const { within = here } = invocation
@@ -116,7 +137,7 @@ async function judge(
       throw new TypeError("it gave no verdict")
     verdict = judged
   } catch (error) {
-    if (signal?.aborted || isControlFlow(error)) throw error
+    if (callerAborted() || isControlFlow(error)) throw error
     record.problem({ room: "validation", error: `${validator.name}: ${messageOf(error)}` })
   }
   record.judged({ ...by, verdict })
@@ -124,8 +145,8 @@ async function judge(
 }
 
 /** True for what an answer in hand may stand in for. */
-function isFailure(error: unknown, { invocation }: Walk): boolean {
-  const callerAborted = invocation.config.signal?.aborted ?? false
-  const kind = classifyFailure(error, { callerAborted, timedOut: false, fromProvider: false })
+function isFailure(error: unknown, { callerAborted, deadline }: Walk): boolean {
+  const timedOut = deadline?.isOver() === true
+  const kind = classifyFailure(error, { callerAborted: callerAborted(), timedOut, fromProvider: false })
   return kind !== "aborted" && kind !== "control-flow" && kind !== "defect"
 }

@@ -1,5 +1,5 @@
 import { eligibility } from "../catalog/eligibility.ts"
-import { isControlFlow } from "../dispatch/classify-failure.ts"
+import { isControlFlow } from "../dispatch/failures/classify-failure.ts"
 import { withSignal } from "../dispatch/with-signal.ts"
 import { readFeatures } from "../features/read-features.ts"
 import { completionsPerCall } from "../langchain/limit-output.ts"
@@ -102,6 +102,7 @@ export function findCandidates(
     decided: decision.tier,
     tiers,
     draw: snapshot.draw,
+    ranking: snapshot.ranking,
   })
   return { candidates: ordered, excluded }
 }

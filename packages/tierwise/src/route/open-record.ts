@@ -4,7 +4,7 @@ import { messageOf } from "../spec/errors.ts"
 import { addMoney, type NanoUsd, ZERO_USD } from "../spec/money.ts"
 import type { RoutingDecision, Snapshot } from "../spec/policy.ts"
 import type { RouteRequest } from "../spec/request.ts"
-import type { JudgedAnswer, Plan, Problem, RouteEvent, RouteRecord } from "../spec/telemetry.ts"
+import type { JudgedAnswer, Plan, Problem, Recovery, RouteEvent, RouteRecord } from "../spec/telemetry.ts"
 import { gpuSecondsOf } from "./gpu-seconds.ts"
 import { type Answered, type Baseline, tierCostsOf } from "./tier-costs.ts"
 
@@ -15,7 +15,12 @@ export interface OpenRecord {
   judged(judged: JudgedAnswer): void
   escalated(decision: RoutingDecision): void
   downgraded(decision: RoutingDecision): void
+  recovered(recovery: Recovery): void
   problem(problem: Problem): void
+  /** So far. */
+  attempts(): readonly Attempt[]
+  /** Of all attempts so far. */
+  cost(): NanoUsd
   /** Who answered last, so far. */
   answeredBy(): RouteRecord["answeredBy"]
   /** Whose answer is returned; undefined: none is. */
@@ -41,7 +46,9 @@ export function openRecord(options: OpenRecordOptions): OpenRecord {
   const decisions: RoutingDecision[] = [plan.decision]
   const attempts: Attempt[] = []
   const verdicts: JudgedAnswer[] = []
+  const recoveries: Recovery[] = []
   const problems: Problem[] = [...plan.problems]
+  const cost = () => attempts.reduce((sum, attempt) => addMoney(sum, costOfAttempt(attempt)), ZERO_USD)
   tell({ type: "plan-made", id, plan })
   return {
     id,
@@ -63,9 +70,15 @@ export function openRecord(options: OpenRecordOptions): OpenRecord {
       decisions.push(decision)
       tell({ type: "tier-downgraded", id, decision })
     },
+    recovered(recovery) {
+      recoveries.push(recovery)
+      tell({ type: "stream-recovered", id, recovery })
+    },
     problem(problem) {
       problems.push(problem)
     },
+    attempts: () => attempts,
+    cost,
     answeredBy() {
       const last = attempts.findLast(({ outcome }) => outcome === "answered")
       return last && { deploymentId: last.deploymentId, tier: last.tier }
@@ -84,8 +97,9 @@ export function openRecord(options: OpenRecordOptions): OpenRecord {
         decisions,
         attempts,
         verdicts,
+        recoveries,
         answeredBy,
-        cost: attempts.reduce((sum, attempt) => addMoney(sum, costOfAttempt(attempt)), ZERO_USD),
+        cost: cost(),
         baselineCost: tierCosts.at(-1)?.cost ?? ZERO_USD,
         tierCosts,
         gpuSeconds: gpuSecondsOf(attempts, options.deployments),

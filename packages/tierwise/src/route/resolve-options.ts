@@ -4,7 +4,10 @@ import { sha256 } from "@langchain/core/utils/hash"
 import { pressureGauge } from "../budget/pressure.ts"
 import { type ResponseCache, responseCache } from "../cache/response-cache.ts"
 import { fiveFactor } from "../complexity/five-factor.ts"
+import { handlingFrom } from "../dispatch/failures/failure-handling.ts"
 import { pause } from "../dispatch/pause.ts"
+import { PROCESS_RETRY_BUDGET } from "../dispatch/retry-budget.ts"
+import { finishReasons } from "../langchain/finish-reason.ts"
 import { outputLimiter, outputLimitObstacle, ownOutputLimit } from "../langchain/limit-output.ts"
 import { thresholdPolicy } from "../policy/threshold-policy.ts"
 import { DEFAULT_MEDIA_TOKENS } from "../pricing/quote.ts"
@@ -20,6 +23,7 @@ import { notEmpty } from "../validation/not-empty.ts"
 import { checkOptions } from "./check-options.ts"
 import type { DeploymentOptions, RouterOptions } from "./router-options.ts"
 import type { RouterParts } from "./router-parts.ts"
+import { trafficFrom } from "./traffic.ts"
 
 /** Row E2. */
 export const DEFAULT_TIERS: readonly Tier[] = ["light", "standard", "heavy"]
@@ -69,12 +73,19 @@ export function resolveOptions(options: RouterOptions): RouterParts {
     cacheRules: options.cacheRules,
     cache: cacheFrom(options, identity, deployments),
     observers: options.observers ?? [],
+    traffic: trafficFrom(options, deployments),
+    deadlineMs: options.deadlineMs,
+    midStream: options.midStream ?? "error",
+    finishReasons: finishReasons(declaredFinishReasons(options)),
     newId: options.newId ?? (() => crypto.randomUUID()),
     dispatch: {
       maxFallbackAttempts: options.maxFallbackAttempts ?? 2,
       maxRetries: options.maxRetries ?? 2,
       retryBaseMs: options.retryBaseMs ?? 250,
       attemptTimeoutMs: options.attemptTimeoutMs,
+      stallTimeoutMs: options.stallTimeoutMs,
+      retryBudget: options.retryBudget ?? PROCESS_RETRY_BUDGET,
+      handling: handlingFrom(options.failureHandling),
       now: options.now ?? Date.now,
       random: options.random ?? Math.random,
       pause,
@@ -104,9 +115,15 @@ function deploymentFrom(given: DeploymentOptions, index: number, tiers: readonly
     version,
     labels: given.labels ?? {},
     weight: given.weight ?? 1,
+    limits: given.limits,
     tenants,
     gpuMemoryGb,
   }
+}
+
+function declaredFinishReasons({ deployments }: RouterOptions): ReadonlyMap<BaseChatModel, boolean> {
+  const said = deployments.filter(({ reportsFinishReason }) => reportsFinishReason !== undefined)
+  return new Map(said.map(({ model, reportsFinishReason }) => [model, reportsFinishReason as boolean]))
 }
 
 /** The model's own name where it has one, else its class's. */

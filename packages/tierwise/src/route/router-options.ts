@@ -2,6 +2,10 @@ import type { BaseCache } from "@langchain/core/caches"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import type { PressureOptions } from "../budget/pressure.ts"
 import type { CacheRules } from "../cache/cache-key.ts"
+import type { FailureOverrides } from "../dispatch/failures/failure-handling.ts"
+import type { BreakerOptions } from "../dispatch/health/circuit-breaker.ts"
+import type { HealthBook } from "../dispatch/health/health-book.ts"
+import type { RetryBudget } from "../dispatch/retry-budget.ts"
 import type { TaskRule } from "../policy/threshold-policy.ts"
 import type { CandidateOrder } from "../pricing/order.ts"
 import type { MediaTokens, QuoteInput } from "../pricing/quote.ts"
@@ -9,8 +13,9 @@ import type { BudgetStore } from "../spec/budget.ts"
 import type { DeploymentProfile, Price } from "../spec/catalog.ts"
 import type { Estimator } from "../spec/complexity.ts"
 import type { RoutingPolicy } from "../spec/policy.ts"
-import type { Gate, Tier } from "../spec/request.ts"
+import type { Gate, MidStream, Tier } from "../spec/request.ts"
 import type { RouteObserver } from "../spec/telemetry.ts"
+import type { TrafficLimit } from "../spec/traffic.ts"
 import type { ResponseValidator } from "../spec/validation.ts"
 import type { WhenRefused } from "./router-parts.ts"
 
@@ -29,10 +34,17 @@ export interface DeploymentOptions {
   readonly version?: string | undefined
   /** Facts a call may ask for, e.g. `{ region: "eu" }`. */
   readonly labels?: Readonly<Record<string, string>> | undefined
+  /** How much it may be asked; who has no more room is skipped. Default: as much as its provider's headers say. */
+  readonly limits?: TrafficLimit | undefined
   /** Share of the calls among equals, ≥ 0. Default 1. */
   readonly weight?: number | undefined
   /** If given, only these tenants may use it. */
   readonly tenants?: readonly string[] | undefined
+  /**
+   * Whether each of its answers says why it ended (`finish_reason`); one that does not was cut off. Default: true for the
+   * packages of OpenAI, Anthropic and Ollama; for others once an answer has said it.
+   */
+  readonly reportsFinishReason?: boolean | undefined
   /** GPU memory in GB, for reports on self-hosted models. */
   readonly gpuMemoryGb?: number | undefined
 }
@@ -45,6 +57,13 @@ export interface UnderPressure extends PressureOptions {
    * asked each time; `ask-again` asks the budget again, e.g. after somebody has raised the limit.
    */
   readonly whenRefused?: WhenRefused | undefined
+}
+
+export interface WaitingLineSettings {
+  /** Calls that wait at most; beyond it the least urgent is refused. Default 100. */
+  readonly longest?: number | undefined
+  /** How long each waits at most, ms. Default 10,000. */
+  readonly timeoutMs?: number | undefined
 }
 
 export interface RouterOptions {
@@ -66,6 +85,15 @@ export interface RouterOptions {
   readonly routing?: boolean | undefined
   /** Answers when the estimate or the policy fails, and when routing is off. Default: the middle tier. */
   readonly defaultTier?: Tier | undefined
+  /**
+   * When nobody is called any more who keeps failing. Default: after 5 failures in a row, for 15 s, doubling up to 2 minutes;
+   * then one call finds out. False: never.
+   */
+  readonly circuitBreaker?: BreakerOptions | false | undefined
+  /** What is known of who is broken or asked for a pause, shared with other routers or processes. Default: its own. */
+  readonly health?: HealthBook | undefined
+  /** Where calls wait when everybody who could answer is saturated. Default: nowhere, they are refused at once. */
+  readonly waitingLine?: WaitingLineSettings | undefined
   /** Who is asked first among those who can. Default `cheapest`. */
   readonly order?: CandidateOrder | undefined
   /** Money and tokens are held here before each call. Default: no limit. */
@@ -107,6 +135,16 @@ export interface RouterOptions {
   readonly retryBaseMs?: number | undefined
   /** Until the first piece of one try's answer, ms; then the next candidate is asked. Default: no limit. */
   readonly attemptTimeoutMs?: number | undefined
+  /** Between two pieces of a stream that has begun, ms; then it counts as broken off. Default: no limit. */
+  readonly stallTimeoutMs?: number | undefined
+  /** What a whole call may take, ms, with all its attempts; then DeadlineExceededError. Default: no limit. */
+  readonly deadlineMs?: number | undefined
+  /** When a stream breaks off in the middle. Default `error`. */
+  readonly midStream?: MidStream | undefined
+  /** What retries may add to the load. Default: one budget for the whole process, a tenth of its calls. */
+  readonly retryBudget?: RetryBudget | undefined
+  /** Other answers to kinds of failure than `FAILURE_HANDLING` has, e.g. `{ "rate-limited": { coolDownMs: 5_000 } }`. */
+  readonly failureHandling?: FailureOverrides | undefined
   /** Epoch ms. Default `Date.now`. */
   readonly now?: (() => number) | undefined
   /** In [0, 1). Default `Math.random`. */
@@ -134,4 +172,10 @@ export const DATA_OPTIONS: ReadonlySet<string> = new Set([
   "maxRetries",
   "retryBaseMs",
   "attemptTimeoutMs",
+  "stallTimeoutMs",
+  "deadlineMs",
+  "midStream",
+  "failureHandling",
+  "circuitBreaker",
+  "waitingLine",
 ] satisfies (keyof RouterOptions)[])

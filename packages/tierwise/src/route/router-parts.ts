@@ -3,6 +3,7 @@ import type { CacheRules } from "../cache/cache-key.ts"
 import type { ResponseCache } from "../cache/response-cache.ts"
 import type { AfterRefusal, DispatchSettings, Refused } from "../dispatch/dispatch-options.ts"
 import type { ToolSizes } from "../features/tool-size.ts"
+import type { FinishReasons } from "../langchain/finish-reason.ts"
 import type { OutputLimiter } from "../langchain/limit-output.ts"
 import type { CandidateOrder } from "../pricing/order.ts"
 import type { MediaTokens, QuoteInput } from "../pricing/quote.ts"
@@ -11,10 +12,11 @@ import type { BudgetStore } from "../spec/budget.ts"
 import type { Deployment } from "../spec/catalog.ts"
 import type { Estimator } from "../spec/complexity.ts"
 import type { RoutingPolicy } from "../spec/policy.ts"
-import type { Gate, Scopes, Tier } from "../spec/request.ts"
+import type { Gate, MidStream, Scopes, Tier } from "../spec/request.ts"
 import type { RouteObserver } from "../spec/telemetry.ts"
 import type { ResponseValidator } from "../spec/validation.ts"
 import type { Baseline } from "./tier-costs.ts"
+import type { Traffic } from "./traffic.ts"
 
 /** What follows when the budget has refused everybody who should answer. */
 export type WhenRefused = AfterRefusal | ((question: RefusalQuestion) => AfterRefusal | Promise<AfterRefusal>)
@@ -67,5 +69,10 @@ export interface RouterParts {
   readonly cache: ResponseCache | undefined
   readonly observers: readonly RouteObserver[]
   readonly dispatch: DispatchSettings
+  readonly traffic: Traffic
+  /** What a whole call may take, ms. Undefined: whatever it takes. */
+  readonly deadlineMs: number | undefined
+  readonly midStream: MidStream
+  readonly finishReasons: FinishReasons
   readonly newId: () => string
 }

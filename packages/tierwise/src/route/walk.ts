@@ -4,7 +4,7 @@ import type { Invocation } from "../langchain/call-model.ts"
 import { type Audience, audienceOf } from "../langchain/curtain.ts"
 import type { BudgetStore } from "../spec/budget.ts"
 import type { Candidate } from "../spec/catalog.ts"
-import { messageOf } from "../spec/errors.ts"
+import { DeadlineExceededError, messageOf } from "../spec/errors.ts"
 import type { RoutingDecision, Snapshot } from "../spec/policy.ts"
 import type { Gate, RouteRequest, Tier } from "../spec/request.ts"
 import { notify } from "../telemetry/notify.ts"
@@ -13,6 +13,7 @@ import { inTime } from "./in-time.ts"
 import { findCandidates, makePlan, type Planned } from "./make-plan.ts"
 import { type OpenRecord, openRecord } from "./open-record.ts"
 import type { RouterParts } from "./router-parts.ts"
+import { type RunningDeadline, runningDeadline } from "./running-deadline.ts"
 
 /** One request on its way through the rooms. */
 export interface Walk {
@@ -29,6 +30,10 @@ export interface Walk {
   nextRung(tier: Tier): Rung | undefined
   /** From now on no answer escalates above this tier. */
   lowerCeiling(tier: Tier): void
+  /** Undefined: it may take as long as it takes. */
+  readonly deadline: RunningDeadline | undefined
+  /** True for an abort by the caller, not by our deadline. */
+  readonly callerAborted: () => boolean
 }
 
 export interface Rung {
@@ -39,7 +44,8 @@ export interface Rung {
 /** Everything with state is read once, so that the plan can be repeated from it. Nobody is asked who need not be. */
 export function takeSnapshot(parts: RouterParts, request: RouteRequest): Snapshot | Promise<Snapshot> {
   const { now, random } = parts.dispatch
-  const snapshot = { at: now(), draw: random() }
+  const ranking = parts.traffic.rank(request.session)
+  const snapshot = { at: now(), draw: random(), ...(ranking && { ranking }) }
   const { budget, pressure } = parts
   return budget === undefined || pressure === undefined
     ? snapshot
@@ -63,10 +69,31 @@ async function underPressure(
 export async function startWalk(
   parts: RouterParts,
   request: RouteRequest,
-  invocation: Invocation,
+  given: Invocation,
   streamed: boolean,
 ): Promise<Walk> {
   checkRequest(request, parts.tiers)
+  const { signal: callerSignal } = given.config
+  const { deadlineMs = parts.deadlineMs } = request
+  if (deadlineMs === undefined) return planWalk(parts, request, given, streamed, undefined, callerSignal)
+  const deadline = runningDeadline(deadlineMs, parts.dispatch.now, callerSignal)
+  const invocation = { ...given, config: { ...given.config, signal: deadline.signal } }
+  try {
+    return await planWalk(parts, request, invocation, streamed, deadline, callerSignal)
+  } catch (error) {
+    deadline.end()
+    throw deadline.isOver() ? new DeadlineExceededError([], deadlineMs, error) : error
+  }
+}
+
+async function planWalk(
+  parts: RouterParts,
+  request: RouteRequest,
+  invocation: Invocation,
+  streamed: boolean,
+  deadline: RunningDeadline | undefined,
+  callerSignal: AbortSignal | undefined,
+): Promise<Walk> {
   const taken = takeSnapshot(parts, request)
   const snapshot = taken instanceof Promise ? await withSignal(taken, invocation.config.signal) : taken
   const { within = here } = invocation
@@ -96,7 +123,21 @@ export async function startWalk(
     ceiling = tier
     rungs.clear()
   }
-  return { request, invocation, snapshot, planned, record, streamed, gate, audience, nextRung, lowerCeiling }
+  const callerAborted = () => callerSignal?.aborted === true
+  return {
+    request,
+    invocation,
+    snapshot,
+    planned,
+    record,
+    streamed,
+    gate,
+    audience,
+    nextRung,
+    lowerCeiling,
+    deadline,
+    callerAborted,
+  }
 }
 
 /** Where a call has no run of its own, its work is done where it stands. */

@@ -1,6 +1,7 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import type { Amount } from "./money.ts"
 import type { Tier } from "./request.ts"
+import type { TrafficLimit } from "./traffic.ts"
 
 /** USD per million tokens, as providers publish it: 0 or more, at most 100,000. */
 export interface TokenPrice {
@@ -109,6 +110,7 @@ export interface Deployment {
   readonly labels: Readonly<Record<string, string>>
   /** Share of the calls among equals; default 1. 0 = only when nobody else is left. */
   readonly weight: number
+  readonly limits?: TrafficLimit | undefined
   /** If given, only these tenants may use it. */
   readonly tenants?: readonly string[] | undefined
   /** GPU memory in GB, for reports on self-hosted tiers (row E2). */

@@ -1,7 +1,7 @@
 import type { Refusal } from "./budget.ts"
 import type { Exclusion } from "./catalog.ts"
-import type { Attempt } from "./dispatch.ts"
-import type { Amount } from "./money.ts"
+import type { Attempt, FailureKind } from "./dispatch.ts"
+import type { Amount, NanoUsd } from "./money.ts"
 
 const brand = Symbol.for("tierwise.error")
 
@@ -15,6 +15,8 @@ export type TierwiseErrorCode =
   | "budget-exceeded"
   | "budget-unavailable"
   | "candidates-exhausted"
+  | "deadline-exceeded"
+  | "stream-broken"
 
 /**
  * Every error the router itself raises. A provider's or the caller's own error that must not be hidden
@@ -149,21 +151,80 @@ export class BudgetUnavailableError extends TierwiseError {
   }
 }
 
-/** Every candidate that could be tried was tried, and all failed. `cause` is the last provider error. */
+/** Every candidate that could be tried was tried, and all failed or may not be called now. `cause` is the last provider error. */
 export class CandidatesExhaustedError extends TierwiseError {
   protected static override readonly mayHeal = true
   readonly code = "candidates-exhausted"
   readonly attempts: readonly Attempt[]
+  /** Epoch ms, from when on the first of those who were not called may be; undefined: none waits for a time. */
+  readonly retryAt: number | undefined
 
-  constructor(attempts: readonly Attempt[], cause: unknown) {
-    const story = attempts
-      .map(
-        (a) => `${a.deploymentId} ${a.outcome}${a.outcome === "failed" ? ` (${a.failure}: ${a.error})` : ""}`,
-      )
-      .join("; ")
-    super(`No candidate answered: ${story}.`, { cause })
+  constructor(attempts: readonly Attempt[], cause: unknown, retryAt?: number) {
+    const back =
+      retryAt === undefined ? "" : `; the first of them is back at ${new Date(retryAt).toISOString()}`
+    super(`No candidate answered${storyOf(attempts)}${back}.`, { cause })
     this.attempts = attempts
+    this.retryAt = retryAt
   }
+}
+
+/** The request was not answered within `deadlineMs`. `cause` is what it was waiting for. */
+export class DeadlineExceededError extends TierwiseError {
+  protected static override readonly mayHeal = true
+  readonly code = "deadline-exceeded"
+  /** Until then. */
+  readonly attempts: readonly Attempt[]
+  /** What the whole request may have taken, ms. */
+  readonly deadlineMs: number
+
+  constructor(attempts: readonly Attempt[], deadlineMs: number, cause?: unknown) {
+    super(`The request was not answered within ${deadlineMs} ms${storyOf(attempts)}.`, { cause })
+    this.attempts = attempts
+    this.deadlineMs = deadlineMs
+  }
+}
+
+/**
+ * An answer broke off after its reader had words of it: it is not whole, and nobody else may go on with it unmarked. `cause`
+ * is the provider's own error.
+ */
+export class StreamBrokenError extends TierwiseError {
+  protected static override readonly mayHeal = true
+  readonly code = "stream-broken"
+  /** Whose answer it was. */
+  readonly deploymentId: string
+  readonly failure: FailureKind
+  /** The words that were read. Empty where they went to handlers only. */
+  readonly partial: string
+  /** Booked for all attempts of the request, NanoUsd. */
+  readonly cost: NanoUsd
+
+  constructor(
+    broken: Pick<StreamBrokenError, "deploymentId" | "failure" | "partial" | "cost">,
+    cause: unknown,
+  ) {
+    const { deploymentId, failure, partial, cost } = broken
+    super(
+      `The answer of ${deploymentId} broke off after ${partial.length} characters (${failure}: ${messageOf(cause)}).`,
+      { cause },
+    )
+    this.deploymentId = deploymentId
+    this.failure = failure
+    this.partial = partial
+    this.cost = cost
+  }
+}
+
+/** `: small failed (network: …); large failed (…)`, or nothing. */
+function storyOf(attempts: readonly Attempt[]): string {
+  const told = attempts.map((attempt) => {
+    const { deploymentId, outcome } = attempt
+    if (attempt.outcome === "failed") return `${deploymentId} failed (${attempt.failure}: ${attempt.error})`
+    return attempt.outcome === "skipped"
+      ? `${deploymentId} skipped (${attempt.because})`
+      : `${deploymentId} ${outcome}`
+  })
+  return told.length === 0 ? "" : `: ${told.join("; ")}`
 }
 
 /** NanoUsd in plain decimals. */

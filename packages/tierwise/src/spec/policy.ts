@@ -7,6 +7,8 @@ export interface Snapshot {
   readonly at: number
   /** One draw in [0, 1) for everything in the plan that is left to chance (weights). */
   readonly draw: number
+  /** Ids of deployments, who is to be asked first among equals in front. Undefined: `draw` says. */
+  readonly ranking?: readonly string[] | undefined
   /** Undefined: no budget presses, or none is asked. */
   readonly pressure?: BudgetPressure | undefined
 }

@@ -39,9 +39,28 @@ export interface RouteHints {
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** The most output tokens wanted from this call. */
   readonly maxOutputTokens?: number | undefined
+  /**
+   * Whose conversation it is. Calls of one session go to the same of several equal deployments as long as it is there, so that
+   * its prompt cache is warm.
+   */
+  readonly session?: string | undefined
+  /** How urgent it is where calls have to wait: 0 (default) the most urgent. */
+  readonly priority?: number | undefined
+  /** What the whole call may take, ms, with all its attempts. Default: the router's `deadlineMs`. */
+  readonly deadlineMs?: number | undefined
   /** Free-form facts for the user's own rules, e.g. `{ queryType: "metric_lookup", entities: 2 }` (row D1). */
   readonly attributes?: Readonly<Record<string, unknown>> | undefined
 }
+
+/**
+ * What is done when an answer breaks off after its reader has words of it.
+ * - `error`: StreamBrokenError, with the words and what they cost.
+ * - `restart`: a marker tells the reader to forget what it has, and another deployment answers from the beginning.
+ * - `continue`: a marker tells the reader that another deployment goes on from there. Plain text only.
+ *
+ * Where a tool call has begun in the words of a stream it is always `error`: nobody is to make the same call twice.
+ */
+export type MidStream = "error" | "restart" | "continue"
 
 /** A schema the answer must follow. */
 export interface ResponseFormat {

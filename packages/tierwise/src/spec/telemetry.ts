@@ -1,6 +1,6 @@
 import type { Exclusion } from "./catalog.ts"
 import type { ComplexityEstimate } from "./complexity.ts"
-import type { Attempt } from "./dispatch.ts"
+import type { Attempt, FailureKind } from "./dispatch.ts"
 import type { Amount, NanoUsd } from "./money.ts"
 import type { RoutingDecision, Snapshot } from "./policy.ts"
 import type { RequestFeatures, Scopes, Tier } from "./request.ts"
@@ -30,6 +30,14 @@ export interface Plan {
   readonly candidates: readonly PlannedCandidate[]
   readonly excluded: readonly Exclusion[]
   readonly problems: readonly Problem[]
+}
+
+/** An answer that broke off after its reader had words of it, and what was done about it. */
+export interface Recovery {
+  /** Whose answer broke off. */
+  readonly deploymentId: string
+  readonly failure: FailureKind
+  readonly how: "restarted" | "continued"
 }
 
 export interface JudgedAnswer {
@@ -62,6 +70,8 @@ export interface RouteRecord {
   readonly decisions: readonly RoutingDecision[]
   readonly attempts: readonly Attempt[]
   readonly verdicts: readonly JudgedAnswer[]
+  /** Answers that broke off in the middle, and were begun anew or gone on with. */
+  readonly recoveries: readonly Recovery[]
   /** The deployment whose answer was returned; undefined when there was none. */
   readonly answeredBy: { readonly deploymentId: string; readonly tier: Tier } | undefined
   /** Everything that was spent, over all attempts. */
@@ -93,6 +103,8 @@ export type RouteEvent =
   | { readonly type: "tier-escalated"; readonly id: string; readonly decision: RoutingDecision }
   /** The budget refused everybody who should have answered, and weaker tiers are asked. */
   | { readonly type: "tier-downgraded"; readonly id: string; readonly decision: RoutingDecision }
+  /** A stream broke off in the middle, and goes on from another deployment. */
+  | { readonly type: "stream-recovered"; readonly id: string; readonly recovery: Recovery }
   | { readonly type: "request-ended"; readonly id: string; readonly record: RouteRecord }
   /** A call that the cache answered. It has no record: nothing was decided, held or called. */
   | {

@@ -82,6 +82,7 @@ export function sampleRecord(sample: SampleRecord): RouteRecord {
       problems: [],
     },
     decisions: [],
+    recoveries: [],
     attempts,
     verdicts: answered.map(({ tier, deploymentId = SAMPLE_DEPLOYMENTS[tier] ?? tier, rejected }) => ({
       tier,

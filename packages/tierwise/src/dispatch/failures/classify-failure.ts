@@ -1,4 +1,17 @@
-import type { FailureKind } from "../spec/dispatch.ts"
+import type { FailureKind } from "../../spec/dispatch.ts"
+import {
+  BY_CODE,
+  BY_FETCH_MESSAGE,
+  BY_MESSAGE,
+  BY_NAME,
+  BY_RATE_LIMIT_STAMP,
+  BY_STATUS,
+  BY_VAGUE_CODE,
+  BY_VAGUE_NAME,
+  CONTROL_FLOW_NAMES,
+  HTTP_PARSER_CODE,
+} from "./failure-signs.ts"
+import { asStatus, at, errorsIn, googleDetailsOf, httpStatusOf, itemsOf, textOf } from "./read-error.ts"
 
 /** Which of our signals had fired when the error came: two identical abort errors are told apart by it. */
 export interface FailureContext {
@@ -8,27 +21,22 @@ export interface FailureContext {
   readonly fromProvider: boolean
 }
 
-type Shape = Record<string, unknown>
-
 /**
- * One error → one `FailureKind`. Looks at our own signals first, then at LangChain's stamps, the HTTP status, the
- * provider's code and the network cause. An error that carries none of these is `unknown`: it came out of a
- * provider call, so another provider may do better. Never throws.
+ * One error → one `FailureKind`. Our own signals come first; then what the error says, and what its causes say where it
+ * says nothing: its name, the provider's code, LangChain's stamps, the HTTP status, and the message where these leave it
+ * open. An error that carries none of them is `unknown`: it came out of a provider call, so another provider may do
+ * better. Never throws, whatever was thrown, and looks at a bounded part of it.
  */
 export function classifyFailure(error: unknown, context: FailureContext): FailureKind {
   if (context.callerAborted) return "aborted"
   if (context.timedOut) return "timeout"
-  if (typeof error !== "object" || error === null) return "unknown"
-  const shape = error as Shape
-  const kind = byName(shape) ?? byCode(shape) ?? byStatus(shape) ?? byCause(shape, new Set()) ?? "unknown"
+  const kind = kindOf(errorsIn(error))
   return context.fromProvider ? (SAID_BY_PROVIDER[kind] ?? kind) : kind
 }
 
-/** An interrupt asks a person, and a command moves a graph: neither is a failure of whoever threw it. */
+/** An interrupt asks a person, and a command moves a graph: neither is a failure of whoever threw it, or wrapped it. */
 export function isControlFlow(error: unknown): boolean {
-  return (
-    classifyFailure(error, { callerAborted: false, timedOut: false, fromProvider: false }) === "control-flow"
-  )
+  return errorsIn(error).some(isBubbling)
 }
 
 /**
@@ -37,8 +45,10 @@ export function isControlFlow(error: unknown): boolean {
  * status, and what never reached anybody has no headers. The prompt was taken, and may be billed, whatever the error says.
  */
 export function cameInsideAnAnswer(error: unknown): boolean {
-  const { headers, status } = (error ?? {}) as Shape
-  return typeof headers === "object" && headers !== null && status === undefined
+  return errorsIn(error).some((each) => {
+    const headers = at(each, "headers")
+    return typeof headers === "object" && headers !== null && httpStatusOf(each) === undefined
+  })
 }
 
 /** A body that is no JSON was cut or garbled; one of an unexpected form broke the package that reads it. Both were sent. */
@@ -47,114 +57,128 @@ const SAID_BY_PROVIDER: Partial<Readonly<Record<FailureKind, FailureKind>>> = {
   defect: "truncated",
 }
 
-const BY_NAME: Readonly<Record<string, FailureKind>> = {
-  TimeoutError: "timeout",
-  APIConnectionTimeoutError: "timeout",
-  APIConnectionError: "network",
-  ContextOverflowError: "context-overflow",
-  TruncatedError: "truncated",
-  SyntaxError: "unparseable",
-  OutputParserException: "unparseable",
-  ZodError: "unparseable",
-  $ZodError: "unparseable",
-  GraphInterrupt: "control-flow",
-  NodeInterrupt: "control-flow",
-  GraphBubbleUp: "control-flow",
-  ParentCommand: "control-flow",
-  TypeError: "defect",
-  RangeError: "defect",
-  ReferenceError: "defect",
+/** The first error that knows decides; else the first that has a guess. */
+function kindOf(errors: readonly object[]): FailureKind {
+  if (errors.some(isBubbling)) return "control-flow"
+  let guess: FailureKind | undefined
+  for (const error of errors) {
+    // What another router says of its own troubles is not said by a provider, nor is what caused them.
+    if (isTierwise(error)) return "unknown"
+    const known = knownKind(error)
+    if (known !== undefined) return known
+    guess ??= guessedKind(error)
+  }
+  return guess ?? "unknown"
 }
 
-function byName(shape: Shape): FailureKind | undefined {
-  if (shape["is_bubble_up"] === true) return "control-flow"
-  const names = [shape["name"], (shape["constructor"] as { name?: unknown } | undefined)?.name]
-  const kind = names.map((name) => lookUp(BY_NAME, name)).find((found) => found !== undefined)
-  // The connection that was never made and the one that broke go by one name; their causes tell them apart.
-  if (kind === "network") return byCause(shape, new Set()) ?? kind
-  return kind === "defect" ? (byFetchError(shape) ?? kind) : kind
+function isBubbling(error: object): boolean {
+  return at(error, "is_bubble_up") === true || namesOf(error).some((name) => CONTROL_FLOW_NAMES.has(name))
 }
 
-/** fetch reports the network's failures as TypeErrors, with the reason as their cause. */
-function byFetchError(shape: Shape): FailureKind | undefined {
-  if (shape["message"] === "terminated") return "truncated"
-  if (shape["message"] !== "fetch failed" && !(shape["cause"] instanceof Error)) return undefined
-  return byCause(shape, new Set()) ?? "network"
+/** The mark of `TierwiseError`, read without trusting whoever bears it. */
+function isTierwise(error: object): boolean {
+  return at(error, Symbol.for("tierwise.error")) === true
 }
 
-function lookUp<T>(table: Readonly<Record<string, T>>, key: unknown): T | undefined {
-  return typeof key === "string" && Object.hasOwn(table, key) ? table[key] : undefined
+function knownKind(error: object): FailureKind | undefined {
+  const codes = codesOf(error)
+  const said =
+    lookUp(BY_NAME, namesOf(error)) ??
+    lookUp(BY_CODE, codes) ??
+    (codes.some(isParserCode) ? "truncated" : undefined) ??
+    (wasModerated(error) ? "content-filtered" : undefined) ??
+    lookUp(BY_RATE_LIMIT_STAMP, [at(error, "rateLimitType")]) ??
+    byStatus(error, codes) ??
+    lookUp(BY_VAGUE_CODE, codes)
+  return byMessage(error, said ?? "unknown") ?? said
 }
 
-const BY_CODE: Readonly<Record<string, FailureKind>> = {
-  MODEL_AUTHENTICATION: "authentication",
-  MODEL_NOT_FOUND: "not-found",
-  CONTEXT_OVERFLOW: "context-overflow",
-  OUTPUT_PARSING_FAILURE: "unparseable",
-  insufficient_quota: "quota-exhausted",
-  billing_hard_limit_reached: "quota-exhausted",
-  context_length_exceeded: "context-overflow",
-  content_filter: "content-filtered",
-  content_policy_violation: "content-filtered",
-  model_not_found: "not-found",
-  invalid_api_key: "authentication",
-  overloaded_error: "overloaded",
-  ECONNREFUSED: "network",
-  ECONNRESET: "truncated",
-  ENOTFOUND: "network",
-  EAI_AGAIN: "network",
-  EPIPE: "truncated",
-  ETIMEDOUT: "network",
-  UND_ERR_SOCKET: "truncated",
-  UND_ERR_CONNECT_TIMEOUT: "network",
-  UND_ERR_HEADERS_TIMEOUT: "timeout",
-  UND_ERR_BODY_TIMEOUT: "timeout",
+function namesOf(error: object): readonly unknown[] {
+  return [at(error, "name"), at(error, "constructor", "name")]
 }
 
-function byCode(shape: Shape): FailureKind | undefined {
-  const body = (shape["error"] ?? {}) as Shape
-  const codes = [shape["code"], shape["type"], body["code"], body["type"], shape["lc_error_code"]]
-  return codes.map((code) => lookUp(BY_CODE, code)).find((kind) => kind !== undefined)
+/** What the error or its body calls itself, the most telling first. */
+function codesOf(error: object): readonly unknown[] {
+  return [
+    ...googleDetailsOf(error).map((detail) => at(detail, "reason")),
+    ...googleDetailsOf(error).map((detail) => at(detail, "@type")),
+    ...CODE_PATHS.map((path) => at(error, ...path)),
+  ]
 }
 
-const BY_STATUS: Readonly<Record<number, FailureKind>> = {
-  400: "invalid-request",
-  401: "authentication",
-  402: "quota-exhausted",
-  403: "authentication",
-  404: "not-found",
-  408: "timeout",
-  409: "server-error",
-  413: "context-overflow",
-  422: "invalid-request",
-  429: "rate-limited",
-  503: "overloaded",
-  504: "timeout",
-  529: "overloaded",
+const CODE_PATHS: readonly (readonly string[])[] = [
+  ["code"],
+  ["type"],
+  ["error", "code"],
+  ["error", "type"],
+  ["error", "status"],
+  // The whole body, as Anthropic's and Groq's clients keep it.
+  ["error", "error", "code"],
+  ["error", "error", "type"],
+  ["error", "innererror", "code"],
+  ["data", "error", "code"],
+  ["data", "error", "status"],
+  ["lc_error_code"],
+]
+
+function isParserCode(code: unknown): boolean {
+  return HTTP_PARSER_CODE.test(textOf(code))
 }
 
-function byStatus(shape: Shape): FailureKind | undefined {
-  const status = Number(shape["status"] ?? shape["statusCode"] ?? shape["status_code"])
-  if (!Number.isInteger(status)) return undefined
-  return BY_STATUS[status] ?? (status >= 500 ? "server-error" : status >= 400 ? "invalid-request" : undefined)
+/** OpenRouter answers 403 to a key that may not and to a prompt that it will not pass on. */
+function wasModerated(error: object): boolean {
+  const metadata = at(error, "error", "metadata")
+  return at(metadata, "flagged_input") !== undefined || itemsOf(at(metadata, "reasons")).length > 0
 }
 
-function byCause({ cause }: Shape, seen: Set<unknown>): FailureKind | undefined {
-  if (typeof cause !== "object" || cause === null || seen.has(cause)) return undefined
-  seen.add(cause)
-  const inner = cause as Shape
-  return byCode(inner) ?? byCause(inner, seen)
+/** By the status of the answer, else by one that its body tells, inside a 200. */
+function byStatus(error: object, codes: readonly unknown[]): FailureKind | undefined {
+  const status = httpStatusOf(error) ?? codes.map(asStatus).find((code) => code !== undefined)
+  if (status === undefined) return undefined
+  return BY_STATUS[status] ?? (status >= 500 ? "server-error" : "invalid-request")
 }
 
-/** Milliseconds the provider asked to wait, from LangChain's stamp or the Retry-After header; undefined if unsaid. */
-export function retryAfterMs(error: unknown, now: number): number | undefined {
-  const { retryAfterMs: stamped, headers } = (error ?? {}) as { retryAfterMs?: unknown; headers?: unknown }
-  if (typeof stamped === "number" && stamped >= 0) return stamped
-  const header =
-    headers instanceof Headers ? headers.get("retry-after") : (headers as Shape | undefined)?.["retry-after"]
-  if (typeof header !== "string" || header === "") return undefined
-  const seconds = Number(header)
-  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
-  const date = Date.parse(header)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+function byMessage(error: object, said: FailureKind): FailureKind | undefined {
+  const signs = BY_MESSAGE.filter(({ insteadOf }) => insteadOf.includes(said))
+  if (signs.length === 0) return undefined
+  const messages = messagesOf(error)
+  return signs.find(({ pattern }) => messages.some((message) => pattern.test(message)))?.kind
+}
+
+function messagesOf(error: object): readonly string[] {
+  const quotas = googleDetailsOf(error)
+    .flatMap((detail) => itemsOf(at(detail, "violations")))
+    .map((violation) => at(violation, "quotaId"))
+  return [...MESSAGE_PATHS.map((path) => at(error, ...path)), ...quotas].map(textOf)
+}
+
+const MESSAGE_PATHS: readonly (readonly string[])[] = [
+  ["message"],
+  ["error"],
+  ["error", "message"],
+  ["error", "error", "message"],
+  // What the provider said to OpenRouter, which itself says "Provider returned error".
+  ["error", "metadata", "raw"],
+  ["data", "error", "message"],
+]
+
+function guessedKind(error: object): FailureKind | undefined {
+  const kind = lookUp(BY_VAGUE_NAME, namesOf(error))
+  if (kind === "defect") return lookUp(BY_FETCH_MESSAGE, [at(error, "message")]) ?? byCausedDefect(error)
+  // LangChain's own mark of what another try may heal.
+  const mayHeal = at(error, Symbol.for("langchain.errors.retryable")) === true
+  return kind ?? (mayHeal ? "server-error" : undefined)
+}
+
+/** fetch reports the network's failures as TypeErrors with a cause, in words that no list of ours holds all of. */
+function byCausedDefect(error: object): FailureKind {
+  return typeof at(error, "cause") === "object" && at(error, "cause") !== null ? "network" : "defect"
+}
+
+function lookUp(
+  table: Readonly<Record<string, FailureKind>>,
+  keys: readonly unknown[],
+): FailureKind | undefined {
+  const known = keys.find((key) => typeof key === "string" && Object.hasOwn(table, key))
+  return known === undefined ? undefined : table[known as string]
 }

@@ -1,0 +1,119 @@
+import { ConfigError } from "../../spec/errors.ts"
+
+/** What is known of one lane at a time. */
+export interface LaneStats {
+  /** Calls that have begun and not ended. */
+  readonly inFlight: number
+  /**
+   * How long an answer takes, ms, at least 1: it rises to a slower one at once, and falls slowly. Undefined: nobody answered
+   * there yet, or too long ago to tell.
+   */
+  readonly ewmaLatencyMs: number | undefined
+}
+
+/** A call that has begun. Of `ended` and `failed` only the first call counts; neither throws. */
+export interface CallInFlight {
+  /**
+   * @param ms How long the answer took, always measured alike: best until its first piece, so that a long answer does not
+   * count as a slow one. Undefined, or no number of ms: nothing is learnt, as when the caller aborted.
+   */
+  ended(ms?: number): void
+  /** @param ms How long that took. It counts as slow, however soon it failed. */
+  failed(ms: number): void
+}
+
+export interface LatencyStats {
+  of(id: string, at?: number): LaneStats
+  began(id: string): CallInFlight
+}
+
+export interface LatencyStatsOptions {
+  /** Epoch ms. A clock that goes back stands still. */
+  readonly now: () => number
+  /**
+   * In this time, ms, what was measured loses 63 % of its weight, above 0. Default 60,000: six times Finagle's, since calls of
+   * a model take seconds.
+   */
+  readonly decayMs?: number
+  /** What a failure counts as, ms, if it did not take longer, above 0. Default 30,000. */
+  readonly failureMs?: number
+}
+
+/** Below this weight a measurement is forgotten: after three times the decay. */
+const LEAST_WEIGHT = Math.exp(-3)
+
+interface Lane {
+  inFlight: number
+  latencyMs: number | undefined
+  measuredAt: number
+}
+
+/**
+ * The peak EWMA of Finagle (finagle-core, loadbalancer/PeakEwma.scala, read 2026-11-21): an average weighted by age for
+ * measurements at uneven times, `latency · w + measured · (1 - w)` with `w = e^(-age / decay)`, except that a measurement
+ * above it replaces it. It also falls while nothing is measured, so that a lane that was slow is tried again. Unlike there, a
+ * lane that has not been measured for three times the decay counts as never measured, so that one call tries it and not all
+ * that come before the first answer.
+ *
+ * One entry for each id that was ever used.
+ *
+ * @throws ConfigError for an option that is not above 0.
+ */
+export function latencyStats({
+  now,
+  decayMs = 60_000,
+  failureMs = 30_000,
+}: LatencyStatsOptions): LatencyStats {
+  check("decayMs", decayMs)
+  check("failureMs", failureMs)
+  const lanes = new Map<string, Lane>()
+
+  function laneOf(id: string): Lane {
+    const known = lanes.get(id)
+    if (known !== undefined) return known
+    const lane: Lane = { inFlight: 0, latencyMs: undefined, measuredAt: 0 }
+    lanes.set(id, lane)
+    return lane
+  }
+
+  const weightOf = (lane: Lane, at: number) => Math.exp(-Math.max(0, at - lane.measuredAt) / decayMs)
+
+  function latencyOf(lane: Lane, at: number): number | undefined {
+    if (lane.latencyMs === undefined) return undefined
+    const weight = weightOf(lane, at)
+    return weight < LEAST_WEIGHT ? undefined : Math.max(1, lane.latencyMs * weight)
+  }
+
+  function measure(lane: Lane, ms: number, at: number): void {
+    const known = latencyOf(lane, at)
+    const isPeak = known === undefined || ms > known
+    lane.latencyMs = isPeak ? Math.max(1, ms) : known + ms * (1 - weightOf(lane, at))
+    lane.measuredAt = Math.max(at, lane.measuredAt)
+  }
+
+  return {
+    of(id, at = now()) {
+      const lane = lanes.get(id)
+      return lane === undefined ? UNUSED : { inFlight: lane.inFlight, ewmaLatencyMs: latencyOf(lane, at) }
+    },
+    began(id) {
+      const lane = laneOf(id)
+      lane.inFlight++
+      let isOpen = true
+      const end = (ms: number | undefined) => {
+        if (!isOpen) return
+        isOpen = false
+        lane.inFlight--
+        if (ms !== undefined && ms >= 0 && ms < Infinity) measure(lane, ms, now())
+      }
+      return { ended: end, failed: (ms) => end(ms > failureMs ? ms : failureMs) }
+    },
+  }
+}
+
+const UNUSED: LaneStats = { inFlight: 0, ewmaLatencyMs: undefined }
+
+function check(name: keyof LatencyStatsOptions, ms: number): void {
+  if (ms > 0 && ms < Infinity) return
+  throw new ConfigError(name, `${ms} is not above 0`, "give a number of ms above 0, or leave it out")
+}

@@ -1,0 +1,99 @@
+import type { DispatchCandidate, DispatchOptions } from "./dispatch-options.ts"
+import type { FailureContext } from "./failures/classify-failure.ts"
+import { type Relay, relay } from "./relay.ts"
+import { type StallWatch, stallWatch } from "./stall-watch.ts"
+import { withSignal } from "./with-signal.ts"
+
+/** One call of one candidate, with its own clocks. */
+export interface Try<P> {
+  next(): Promise<IteratorResult<P>>
+  /** The answer has begun, and may take its time from here on. Returns when that was, epoch ms. */
+  open(): number
+  /** The rest of it, for its reader to take directly. */
+  handOver(join: (pieces: readonly P[]) => P): Relay<P>
+  /** Whether the provider is at work, or its reader has read on since this was asked last. */
+  goesOn(): boolean
+  /** Which of our signals have fired. */
+  fired(): FailureContext
+  /** False while nothing has left this process: then nobody can bill it. */
+  wasSent(): boolean
+  close(): void
+}
+
+export function newTry<C extends DispatchCandidate, P>(
+  options: DispatchOptions<C, P>,
+  candidate: C,
+  holdId: string | undefined,
+): Try<P> {
+  const { call, signal, settings, isProvider, deadline } = options
+  const { attemptTimeoutMs, stallTimeoutMs, now } = settings
+  const isTimed = attemptTimeoutMs !== undefined || stallTimeoutMs !== undefined
+  const timeout = isTimed ? new AbortController() : undefined
+  const timer =
+    attemptTimeoutMs === undefined
+      ? undefined
+      : setTimeout(
+          () => timeout?.abort(tooLate(`no answer began within ${attemptTimeoutMs} ms`)),
+          attemptTimeoutMs,
+        )
+  const both = timeout && signal ? AbortSignal.any([signal, timeout.signal]) : (timeout?.signal ?? signal)
+  let stall: StallWatch | undefined
+  let pieces: AsyncIterator<P> | undefined
+  let rest: Relay<P> | undefined
+  let isAsked = false
+  let moved = false
+  return {
+    async next() {
+      both?.throwIfAborted()
+      pieces ??= call(candidate, both, holdId)[Symbol.asyncIterator]()
+      isAsked = true
+      moved = true
+      stall?.asked()
+      try {
+        return await withSignal(pieces.next(), both)
+      } finally {
+        stall?.arrived()
+        isAsked = false
+      }
+    },
+    goesOn() {
+      const since = moved || isAsked || rest?.goesOn() === true
+      moved = false
+      return since
+    },
+    handOver(join) {
+      rest = relay(pieces as AsyncIterator<P>, join, both, stall)
+      return rest
+    },
+    open() {
+      clearTimeout(timer)
+      if (stallTimeoutMs !== undefined) {
+        const stalled = () =>
+          timeout?.abort(tooLate(`no more of the answer came within ${stallTimeoutMs} ms`))
+        stall = stallWatch(stallTimeoutMs, now, stalled)
+      }
+      return now()
+    },
+    fired: () => {
+      const isOverdue = deadline?.isOver() === true
+      return {
+        callerAborted: signal?.aborted === true && !isOverdue,
+        timedOut: timeout?.signal.aborted === true || isOverdue,
+        fromProvider: pieces !== undefined && isProvider?.(candidate) === true,
+      }
+    },
+    wasSent: () => pieces !== undefined,
+    close() {
+      clearTimeout(timer)
+      stall?.end()
+      // An aborted model closes its run only when it is asked for more.
+      if (both?.aborted === true) void pieces?.next().catch(() => {})
+      // A generator that is busy answers `return` only when it is done: the signal ends it, nobody waits for it.
+      void Promise.resolve(pieces?.return?.()).catch(() => {})
+    },
+  }
+}
+
+function tooLate(message: string): Error {
+  return Object.assign(new Error(message), { name: "TimeoutError" })
+}

@@ -1,0 +1,40 @@
+/** Sees whether the next piece of an answer that has begun takes too long. */
+export interface StallWatch {
+  /** The provider is at work on the next piece. */
+  asked(): void
+  /** It has come, or will not. How long its reader takes for it is no stall. */
+  arrived(): void
+  end(): void
+}
+
+/**
+ * Calls `onStall` once when a piece has been asked for `stallMs` ago and has not come. One timer watches over many pieces: one
+ * for each would be a good part of what a piece costs.
+ */
+export function stallWatch(stallMs: number, now: () => number, onStall: () => void): StallWatch {
+  let askedAt: number | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  function look(): void {
+    timer = undefined
+    if (askedAt === undefined) return
+    const leftMs = askedAt + stallMs - now()
+    if (leftMs > 0) timer = setTimeout(look, leftMs)
+    else onStall()
+  }
+
+  return {
+    asked() {
+      askedAt = now()
+      timer ??= setTimeout(look, stallMs)
+    },
+    arrived() {
+      askedAt = undefined
+    },
+    end() {
+      askedAt = undefined
+      clearTimeout(timer)
+      timer = undefined
+    },
+  }
+}

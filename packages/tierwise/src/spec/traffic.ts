@@ -1,0 +1,35 @@
+/**
+ * How much one key may be asked: a deployment, or one of its lanes. Whatever is left out is not limited. Each is a whole
+ * number of at least 1.
+ */
+export interface TrafficLimit {
+  /** Calls that begin in any 60 s. */
+  readonly requestsPerMinute?: number | undefined
+  /** Tokens, input plus output, of the calls that begin in any 60 s. */
+  readonly tokensPerMinute?: number | undefined
+  /** Calls that run at the same time. */
+  readonly concurrency?: number | undefined
+}
+
+/** One way to the same model: another API key, another account, another region. */
+export interface LaneSettings {
+  /**
+   * Unique in its deployment, without `#`. It is in ids, records and telemetry, so it must not be the key itself: `eu-1`,
+   * not `sk-…`.
+   */
+  readonly name: string
+  /** Its part of the deployment's calls. 0: only when no other lane is left. Default 1. */
+  readonly weight?: number | undefined
+  /** Default: the deployment's limits, for each lane by itself. */
+  readonly limits?: TrafficLimit | undefined
+}
+
+/**
+ * Who comes first among equals.
+ * - `cheapest` (default): by price for the same work; equal prices by weight.
+ * - `weighted`: by chance, in proportion to the weights.
+ * - `round-robin`: in turn, as often as the weights say.
+ * - `least-in-flight`: who has the fewest calls running for its weight.
+ * - `lowest-latency`: the better of two drawn at random, by how long an answer takes there and how many calls wait for one.
+ */
+export type BalanceKind = "cheapest" | "weighted" | "round-robin" | "least-in-flight" | "lowest-latency"
