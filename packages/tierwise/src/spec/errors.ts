@@ -8,6 +8,9 @@ const brand = Symbol.for("tierwise.error")
 /** LangChain's own mark (`getRetryable` of `@langchain/core/errors`), which its retries ask for. */
 const retryable = Symbol.for("langchain.errors.retryable")
 
+/** Deeper than anybody wraps; chains that end in a circle end here too. */
+const MOST_CAUSES = 16
+
 export type TierwiseErrorCode =
   | "invalid-config"
   | "invalid-request"
@@ -43,12 +46,16 @@ export abstract class TierwiseError extends Error {
     return TierwiseError.find(error) !== undefined
   }
 
-  /** The TierwiseError that `error` is or was caused by, or undefined. */
+  /** The TierwiseError that `error` is or was caused by, or undefined. Never throws. */
   static find(error: unknown): TierwiseError | undefined {
-    const seen = new Set<unknown>()
-    for (let at = error; typeof at === "object" && at !== null && !seen.has(at); at = (at as Error).cause) {
-      if (brand in at) return at as unknown as TierwiseError
-      seen.add(at)
+    let at = error
+    try {
+      for (let depth = 0; depth < MOST_CAUSES && typeof at === "object" && at !== null; depth++) {
+        if (brand in at) return at as unknown as TierwiseError
+        at = (at as Error).cause
+      }
+    } catch {
+      // Whatever refuses to be looked at is none of ours.
     }
     return undefined
   }
