@@ -4,6 +4,7 @@ import type { Amount, NanoUsd } from "../spec/money.ts"
 import type { Tier } from "../spec/request.ts"
 import type { Usage } from "../spec/usage.ts"
 import type { FailureTable } from "./failures/failure-handling.ts"
+import type { Hedging } from "./hedge.ts"
 import type { Pause } from "./pause.ts"
 import type { Relay } from "./relay.ts"
 import type { RetryBudget } from "./retry-budget.ts"
@@ -122,6 +123,8 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
   readonly waitForRoom?:
     | ((until: number | undefined, signal: AbortSignal | undefined) => Promise<boolean>)
     | undefined
+  /** When a second candidate is asked beside one that takes long. Default: never. */
+  readonly hedge?: Hedging<C> | undefined
   /** Tokens of its context window, for requests that another one refused as too long. Default: larger than any. */
   readonly contextOf?: ((candidate: C) => number) | undefined
   readonly hold?: ((candidate: C) => Promise<HoldOutcome>) | undefined

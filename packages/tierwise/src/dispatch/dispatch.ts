@@ -1,16 +1,7 @@
-import type { Attempt, SkipReason } from "../spec/dispatch.ts"
-import { BudgetExceededError, CandidatesExhaustedError, TierwiseError } from "../spec/errors.ts"
-import type {
-  Deadline,
-  DispatchCandidate,
-  DispatchOptions,
-  Hold,
-  HoldOutcome,
-  NotAdmitted,
-  Pass,
-  Refused,
-} from "./dispatch-options.ts"
-import { ANSWERED, attemptBase, MAX_RETRY_PAUSE_MS, tryCandidate } from "./try-candidate.ts"
+import { type Asking, type Entry, newAsking, soonest } from "./asking.ts"
+import type { Deadline, DispatchCandidate, DispatchOptions } from "./dispatch-options.ts"
+import { type Contender, firstToOpen } from "./hedge.ts"
+import { ANSWERED, MAX_RETRY_PAUSE_MS, tryCandidate } from "./try-candidate.ts"
 
 /**
  * Calls the candidates in order until one opens, and yields its pieces. Each candidate's money is held before it is
@@ -23,19 +14,11 @@ import { ANSWERED, attemptBase, MAX_RETRY_PAUSE_MS, tryCandidate } from "./try-c
 export async function* dispatch<C extends DispatchCandidate, P>(
   options: DispatchOptions<C, P>,
 ): AsyncGenerator<P, void, undefined> {
-  const asking: Asking<C> = {
-    attempts: [],
-    skipped: new Set(),
-    called: 0,
-    refused: [],
-    cheapest: undefined,
-    unavailable: new Map(),
-    waitedMs: 0,
-  }
+  const asking = newAsking(options)
   let { candidates } = options
   for (;;) {
     if (yield* askByStrength(options, candidates, asking)) return
-    if (!(await somebodyIsBack(asking, options))) throw failureOf(asking)
+    if (!(await somebodyIsBack(asking, options))) throw asking.failure()
     candidates = candidates.filter((candidate) => asking.unavailable.has(candidate))
     asking.unavailable.clear()
   }
@@ -54,7 +37,7 @@ async function* askByStrength<C extends DispatchCandidate, P>(
   while (!answered && asking.cheapest !== undefined) {
     // Who failed cannot answer; who was refused could, if there were money.
     const next = (await options.whenRefused?.(asking.cheapest)) ?? "block"
-    if (next === "block") throw failureOf(asking)
+    if (next === "block") throw asking.failure()
     if (next === "downgrade") break
     // Whoever answers at once, each time, must not keep the caller's own signal from firing.
     await settings.pause(settings.retryBaseMs, signal)
@@ -98,30 +81,6 @@ function untilSomebodyIsBack<C>(
   return waitMs < patienceMs ? waitMs : undefined
 }
 
-function soonest(unavailable: ReadonlyMap<unknown, NotAdmitted>): number | undefined {
-  const known = [...unavailable.values()].map(({ until }) => until).filter((until) => until !== undefined)
-  return known.length === 0 ? undefined : Math.min(...known)
-}
-
-/** What has come of those who were asked so far. */
-interface Asking<C> {
-  readonly attempts: Attempt[]
-  /** Told of already. */
-  readonly skipped: Set<C>
-  called: number
-  /** Who could not be called. */
-  readonly unavailable: Map<C, NotAdmitted>
-  /** For them, ms. */
-  waitedMs: number
-  /** Tokens: a context window of that size was too small. */
-  tooSmall?: number | undefined
-  refused: C[]
-  cheapest: Refused | undefined
-  lastError?: unknown
-  /** The first refusal of a package, as long as none has sent anything: then it is the call that cannot be. */
-  unaskable?: { readonly error: unknown } | undefined
-}
-
 /**
  * True if one of them has answered.
  *
@@ -134,75 +93,30 @@ async function* askInOrder<C extends DispatchCandidate, P>(
   asking: Asking<C>,
   areLast: boolean,
 ): AsyncGenerator<P, boolean, undefined> {
-  const { settings } = options
-  const report = (attempt: Attempt) => {
-    asking.attempts.push(attempt)
-    options.onAttempt?.(attempt)
+  const { maxFallbackAttempts } = options.settings
+  const queue = [...candidates]
+  const contender = (candidate: C, entry: Entry): Contender<C, P> => {
+    const isLast = (areLast && queue.length === 0) || asking.called === maxFallbackAttempts
+    const leaving = options.hedge === undefined ? undefined : new AbortController()
+    const own =
+      leaving === undefined ? options : { ...options, signal: eitherSignal(options.signal, leaving.signal) }
+    const run = tryCandidate(own, candidate, entry.hold, entry.pass, isLast, asking.report)
+    return { candidate, run, cancel: () => leaving?.abort(new Error("another candidate answered first")) }
   }
-  const skip = (candidate: C, because: SkipReason) => {
-    if (asking.skipped.has(candidate)) return
-    asking.skipped.add(candidate)
-    report({ ...attemptBase(candidate, settings.now(), 0), outcome: "skipped", because })
+  const next = async (): Promise<Contender<C, P> | undefined> => {
+    for (let candidate = queue.shift(); candidate !== undefined; candidate = queue.shift()) {
+      if (asking.called > maxFallbackAttempts) return undefined
+      const entry = await asking.enter(candidate)
+      if (entry !== undefined) return contender(candidate, entry)
+    }
+    return undefined
   }
-  /** Not a failure: the next candidate may be cheaper. */
-  const refused = (candidate: C, refusal: Refused) => {
-    asking.refused.push(candidate)
-    asking.cheapest = cheaper(asking.cheapest, refusal)
-    asking.skipped.add(candidate)
-  }
-  for (const [index, candidate] of candidates.entries()) {
-    if (asking.called > settings.maxFallbackAttempts) return false
-    if (asking.tooSmall !== undefined && (options.contextOf?.(candidate) ?? Infinity) <= asking.tooSmall) {
-      skip(candidate, "context-too-small")
-      continue
-    }
-    const asked = options.admit?.(candidate, false)
-    const admission = asked instanceof Promise ? await asked : asked
-    if (admission?.admitted === false) {
-      skip(candidate, admission.because)
-      asking.unavailable.set(candidate, admission)
-      continue
-    }
-    const pass = admission?.pass
-    const held = await holdUnder(pass, options, candidate)
-    if (!held.granted) {
-      pass?.ended({ ended: "unsent" })
-      skip(candidate, "unaffordable")
-      refused(candidate, held)
-      continue
-    }
-    const isLast =
-      (areLast && index === candidates.length - 1) || asking.called === settings.maxFallbackAttempts
-    const ended = yield* tryCandidate(options, candidate, held.hold, pass, isLast, report)
+  for (let first = await next(); first !== undefined; first = await next()) {
+    const ended = yield* firstToOpen(first, options.hedge, next)
     if (ended === ANSWERED) return true
-    if ("refused" in ended) {
-      refused(candidate, ended.refused)
-      continue
-    }
-    asking.called++
-    asking.lastError = ended.error
-    const isUnaskable = !ended.wasSent && (asking.called === 1 || asking.unaskable !== undefined)
-    asking.unaskable = isUnaskable ? (asking.unaskable ?? ended) : undefined
-    const { fallback, onlyLargerContext } = settings.handling[ended.failure]
-    if (!fallback || options.deadline?.isOver() === true) throw ended.error
-    if (onlyLargerContext)
-      asking.tooSmall = Math.max(asking.tooSmall ?? 0, options.contextOf?.(candidate) ?? 0)
+    for (const { candidate, how } of ended) asking.failed(candidate, how)
   }
   return false
-}
-
-async function holdUnder<C extends DispatchCandidate, P>(
-  pass: Pass | undefined,
-  { hold }: DispatchOptions<C, P>,
-  candidate: C,
-): Promise<HoldOutcome> {
-  if (hold === undefined) return { granted: true, hold: NOTHING_HELD }
-  try {
-    return await hold(candidate)
-  } catch (error) {
-    pass?.ended({ ended: "unsent" })
-    throw error
-  }
 }
 
 function byStrength<C extends DispatchCandidate, P>(
@@ -214,26 +128,6 @@ function byStrength<C extends DispatchCandidate, P>(
   return { proper, weaker: candidates.filter(isWeaker) }
 }
 
-function failureOf<C>({ called, cheapest, attempts, lastError, unaskable, unavailable }: Asking<C>): unknown {
-  if (called === 0 && cheapest !== undefined) {
-    return new BudgetExceededError(cheapest.refusal, cheapest.quote)
-  }
-  if (isLedgerDown(lastError)) return lastError
-  return unaskable?.error ?? new CandidatesExhaustedError(attempts, lastError, soonest(unavailable))
-}
-
-function cheaper(one: Refused | undefined, other: Refused): Refused {
-  return one === undefined || other.quote.money < one.quote.money ? other : one
-}
-
-/** Says more than that nobody answered. */
-function isLedgerDown(error: unknown): boolean {
-  return TierwiseError.find(error)?.code === "budget-unavailable"
-}
-
-const NOTHING_HELD: Hold = {
-  id: undefined,
-  keep: () => () => {},
-  settle: async () => {},
-  release: async () => {},
+function eitherSignal(signal: AbortSignal | undefined, other: AbortSignal): AbortSignal {
+  return signal === undefined ? other : AbortSignal.any([signal, other])
 }

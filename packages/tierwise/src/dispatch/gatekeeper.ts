@@ -3,6 +3,7 @@ import type { Usage } from "../spec/usage.ts"
 import type { CallInFlight, LatencyStats } from "./balance/latency-stats.ts"
 import type { Admission, Pass, TryEnding } from "./dispatch-options.ts"
 import { coolDownMs, type FailureTable } from "./failures/failure-handling.ts"
+import type { FirstPieceTimes } from "./first-piece-times.ts"
 import type { HealthBook } from "./health/health-book.ts"
 import type { ResponseHeaders } from "./limits/learnt-limits.ts"
 import type { Slot, TrafficLimits } from "./limits/rate-limit.ts"
@@ -15,6 +16,8 @@ export interface GatekeeperOptions {
   readonly limits: ReadonlyMap<string, TrafficLimits>
   /** Undefined: nobody asks how fast somebody is. */
   readonly stats: LatencyStats | undefined
+  /** Undefined: nobody asks how long answers take to begin. */
+  readonly times?: FirstPieceTimes | undefined
   /** Epoch ms. */
   readonly now: () => number
   /** A call is over: perhaps somebody who waits has room now. */
@@ -32,7 +35,7 @@ export interface Gatekeeper {
 }
 
 export function gatekeeper(options: GatekeeperOptions): Gatekeeper {
-  const { health, handling, limits, stats, now, onEnded } = options
+  const { health, handling, limits, stats, times, now, onEnded } = options
 
   function admitTo(key: string, tokens: number, entry: HealthEntry): Admission {
     if (!entry.allowed) return { admitted: false, because: entry.because, until: entry.until }
@@ -62,6 +65,7 @@ export function gatekeeper(options: GatekeeperOptions): Gatekeeper {
           const headers = headersOf(error)
           if (headers !== undefined) limit?.learn(headers)
         }
+        if (how.ended === "answered") times?.saw(key, how.firstPieceMs)
         call.ended(endingOf(how, handling))
         slot?.ended(how.ended === "unsent" ? 0 : how.ended === "answered" ? tokensOf(how.usage) : undefined)
         if (flight !== undefined) tell(flight, how, handling, now() - beganAt)
