@@ -15,7 +15,7 @@ const SOAK_CALLS = 200_000
 const QUESTION = "How long does a letter from Lisbon to Oslo take?"
 
 interface Chat {
-  invoke(input: string): Promise<unknown>
+  invoke(input: string, options?: { readonly signal: AbortSignal }): Promise<unknown>
   stream(input: string): Promise<AsyncIterable<unknown>>
 }
 
@@ -32,14 +32,26 @@ export const bench: Bench = {
       })
     const bare = chat()
     const fallbacks = chat().withFallbacks([chat()])
-    const router = new RouterChatModel({
-      deployments: ["light", "standard", "heavy"].map((tier, index) => ({
-        tier,
-        model: chat(),
-        price: { costWeight: 10 ** index },
-      })),
+    const deployments = ["light", "standard", "heavy"].map((tier, index) => ({
+      tier,
+      model: chat(),
+      price: { costWeight: 10 ** index },
+    }))
+    const router = new RouterChatModel({ deployments })
+    const limits = { requestsPerMinute: 10_000_000, tokensPerMinute: 1_000_000_000, concurrency: 1_000 }
+    const safest = new RouterChatModel({
+      deployments: deployments.map((deployment) => ({ ...deployment, limits })),
+      attemptTimeoutMs: 30_000,
+      stallTimeoutMs: 30_000,
+      deadlineMs: 60_000,
+      order: "lowest-latency",
+      waitingLine: {},
     })
+    const careless = new RouterChatModel({ deployments, circuitBreaker: false })
     const invokes = (model: Chat) => timeEach(CALLS_PER_TURN, () => model.invoke(QUESTION))
+    // As a call with any time-out is: what its signal costs on the way to the socket is none of ours.
+    const abortable = (model: Chat) =>
+      timeEach(CALLS_PER_TURN, () => model.invoke(QUESTION, { signal: new AbortController().signal }))
     const firstChunks = async (model: Chat) => {
       const firsts: number[] = []
       for (let i = 0; i < CALLS_PER_TURN; i++) {
@@ -57,6 +69,7 @@ export const bench: Bench = {
     progress("warming up")
     for (let turn = 0; turn < 50; turn++) {
       for (const model of [bare, router]) await invokes(model)
+      for (const model of [careless, safest]) await abortable(model)
       for (const model of [bare, router]) await firstChunks(model)
       await manyAtOnce(fallbacks)
     }
@@ -64,10 +77,13 @@ export const bench: Bench = {
     const invoke: number[] = []
     const inFlight: number[] = []
     const stream: number[] = []
+    const safety: number[] = []
     for (let round = 0; round < ROUNDS; round++) {
       const [bareMs, routedMs] = await inTurns(bare, router, invokes)
       const [bareFirst, routedFirst] = await inTurns(bare, router, firstChunks)
       const [withFallbacks, routed] = await inTurns(fallbacks, router, manyAtOnce)
+      const [carelessMs, safestMs] = await inTurns(careless, safest, abortable)
+      safety.push(1_000 * (safestMs - carelessMs))
       invoke.push(routedMs / bareMs)
       stream.push(routedFirst / bareFirst)
       inFlight.push(routed / withFallbacks)
@@ -84,6 +100,7 @@ export const bench: Bench = {
       figures: {
         invokeRatio: spread(invoke),
         firstChunkRatio: spread(stream),
+        safetyMicroseconds: spread(safety),
         throughputRatio: spread(inFlight),
         ...explain.figures,
         ...heap,
@@ -93,6 +110,7 @@ export const bench: Bench = {
         atMost("routed invoke p50 / bare p50", median(invoke), 1.3),
         atLeast("routed throughput / withFallbacks, 64 in flight", median(inFlight), 0.8),
         atMost("routed first chunk / bare first chunk", median(stream), 1.3),
+        atMost("every timer, limit and balance on, µs per call", median(safety), 20),
         atMost("explain of 1,000 characters / token estimate alone", explain.ratio, 2),
         atMost("growth of explain, 100 kB to 1 MB (10 is linear)", explain.growth, 13),
         atMost(`heap change over ${SOAK_CALLS} calls, MB either way`, Math.abs(heap.heapGrowthMb), 5),

@@ -1,6 +1,7 @@
 import { type Asking, type Entry, newAsking, soonest } from "./asking.ts"
 import type { Deadline, DispatchCandidate, DispatchOptions } from "./dispatch-options.ts"
 import { type Contender, firstToOpen } from "./hedge.ts"
+import { type LinkedAbort, linkedAbort } from "./linked-abort.ts"
 import { ANSWERED, MAX_RETRY_PAUSE_MS, tryCandidate } from "./try-candidate.ts"
 
 /**
@@ -97,11 +98,15 @@ async function* askInOrder<C extends DispatchCandidate, P>(
   const queue = [...candidates]
   const contender = (candidate: C, entry: Entry): Contender<C, P> => {
     const isLast = (areLast && queue.length === 0) || asking.called === maxFallbackAttempts
-    const leaving = options.hedge === undefined ? undefined : new AbortController()
-    const own =
-      leaving === undefined ? options : { ...options, signal: eitherSignal(options.signal, leaving.signal) }
+    if (options.hedge === undefined) {
+      const run = tryCandidate(options, candidate, entry.hold, entry.pass, isLast, asking.report)
+      return { candidate, run, cancel: () => {} }
+    }
+    const leaving = linkedAbort(options.signal)
+    const own = { ...options, signal: leaving.signal }
     const run = tryCandidate(own, candidate, entry.hold, entry.pass, isLast, asking.report)
-    return { candidate, run, cancel: () => leaving?.abort(new Error("another candidate answered first")) }
+    const cancel = () => leaving.abort(new Error("another candidate answered first"))
+    return { candidate, run: unlinking(run, leaving), cancel }
   }
   const next = async (): Promise<Contender<C, P> | undefined> => {
     for (let candidate = queue.shift(); candidate !== undefined; candidate = queue.shift()) {
@@ -128,6 +133,14 @@ function byStrength<C extends DispatchCandidate, P>(
   return { proper, weaker: candidates.filter(isWeaker) }
 }
 
-function eitherSignal(signal: AbortSignal | undefined, other: AbortSignal): AbortSignal {
-  return signal === undefined ? other : AbortSignal.any([signal, other])
+/** The same run, which lets go of its caller's signal when it ends. */
+async function* unlinking<P, T>(
+  run: AsyncGenerator<P, T, undefined>,
+  { unlink }: Pick<LinkedAbort, "unlink">,
+): AsyncGenerator<P, T, undefined> {
+  try {
+    return yield* run
+  } finally {
+    unlink()
+  }
 }

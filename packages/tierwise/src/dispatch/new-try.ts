@@ -1,5 +1,6 @@
 import type { DispatchCandidate, DispatchOptions } from "./dispatch-options.ts"
 import type { FailureContext } from "./failures/classify-failure.ts"
+import { linkedAbort } from "./linked-abort.ts"
 import { type Relay, relay } from "./relay.ts"
 import { type StallWatch, stallWatch } from "./stall-watch.ts"
 import { withSignal } from "./with-signal.ts"
@@ -28,15 +29,17 @@ export function newTry<C extends DispatchCandidate, P>(
   const { call, signal, settings, isProvider, deadline } = options
   const { attemptTimeoutMs, stallTimeoutMs, now } = settings
   const isTimed = attemptTimeoutMs !== undefined || stallTimeoutMs !== undefined
-  const timeout = isTimed ? new AbortController() : undefined
+  const own = isTimed ? linkedAbort(signal) : undefined
+  const both = own?.signal ?? signal
+  let hasTimedOut = false
+  const timeOut = (message: string) => {
+    hasTimedOut = true
+    own?.abort(tooLate(message))
+  }
   const timer =
     attemptTimeoutMs === undefined
       ? undefined
-      : setTimeout(
-          () => timeout?.abort(tooLate(`no answer began within ${attemptTimeoutMs} ms`)),
-          attemptTimeoutMs,
-        )
-  const both = timeout && signal ? AbortSignal.any([signal, timeout.signal]) : (timeout?.signal ?? signal)
+      : setTimeout(() => timeOut(`no answer began within ${attemptTimeoutMs} ms`), attemptTimeoutMs)
   let stall: StallWatch | undefined
   let pieces: AsyncIterator<P> | undefined
   let rest: Relay<P> | undefined
@@ -68,8 +71,7 @@ export function newTry<C extends DispatchCandidate, P>(
     open() {
       clearTimeout(timer)
       if (stallTimeoutMs !== undefined) {
-        const stalled = () =>
-          timeout?.abort(tooLate(`no more of the answer came within ${stallTimeoutMs} ms`))
+        const stalled = () => timeOut(`no more of the answer came within ${stallTimeoutMs} ms`)
         stall = stallWatch(stallTimeoutMs, now, stalled)
       }
       return now()
@@ -78,7 +80,7 @@ export function newTry<C extends DispatchCandidate, P>(
       const isOverdue = deadline?.isOver() === true
       return {
         callerAborted: signal?.aborted === true && !isOverdue,
-        timedOut: timeout?.signal.aborted === true || isOverdue,
+        timedOut: hasTimedOut || isOverdue,
         fromProvider: pieces !== undefined && isProvider?.(candidate) === true,
       }
     },
@@ -86,6 +88,7 @@ export function newTry<C extends DispatchCandidate, P>(
     close() {
       clearTimeout(timer)
       stall?.end()
+      own?.unlink()
       // An aborted model closes its run only when it is asked for more.
       if (both?.aborted === true) void pieces?.next().catch(() => {})
       // A generator that is busy answers `return` only when it is done: the signal ends it, nobody waits for it.

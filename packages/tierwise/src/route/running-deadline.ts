@@ -1,4 +1,5 @@
 import type { Deadline } from "../dispatch/dispatch-options.ts"
+import { linkedAbort } from "../dispatch/linked-abort.ts"
 
 /** A request's deadline while it runs. */
 export interface RunningDeadline extends Deadline {
@@ -6,7 +7,7 @@ export interface RunningDeadline extends Deadline {
   readonly ms: number
   /** Fires when it is over, and when the caller's own does. */
   readonly signal: AbortSignal
-  /** The request is done: it is over no more. */
+  /** The request is done: it will not be over any more. */
   end(): void
 }
 
@@ -15,14 +16,21 @@ export function runningDeadline(
   now: () => number,
   callerSignal: AbortSignal | undefined,
 ): RunningDeadline {
-  const over = new AbortController()
-  const reason = Object.assign(new Error(`the request took more than ${ms} ms`), { name: "TimeoutError" })
-  const timer = setTimeout(() => over.abort(reason), ms)
+  const either = linkedAbort(callerSignal)
+  let isOver = false
+  const timer = setTimeout(() => {
+    isOver = true
+    const message = `the request took more than ${ms} ms`
+    either.abort(Object.assign(new Error(message), { name: "TimeoutError" }))
+  }, ms)
   return {
     ms,
     at: now() + ms,
-    isOver: () => over.signal.aborted,
-    signal: callerSignal === undefined ? over.signal : AbortSignal.any([callerSignal, over.signal]),
-    end: () => clearTimeout(timer),
+    isOver: () => isOver,
+    signal: either.signal,
+    end() {
+      clearTimeout(timer)
+      either.unlink()
+    },
   }
 }
