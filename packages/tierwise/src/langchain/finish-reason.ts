@@ -38,14 +38,17 @@ export function finishReasons(declared: ReadonlyMap<BaseChatModel, boolean>): Fi
 }
 
 /**
- * The same callbacks, and a call when a run that ends has said why. Where a handler has `invoke` stream, LangChain leaves the
- * reason beside the message, and only handlers are told.
+ * The same callbacks, and a call when a run that ends has said why, unless a filter cut its answer off. Where a handler has
+ * `invoke` stream, LangChain leaves the reason beside the message, and only handlers are told.
  */
 export function whenSaidWhy(callbacks: CallbackManager, onReason: () => void): CallbackManager {
   const copy = callbacks.copy()
   copy.addHandler(new EndWatch(onReason), true)
   return copy
 }
+
+/** OpenAI's, for words that were left out. Nobody who has the message alone would know. */
+const FILTERED = "content_filter"
 
 class EndWatch extends BaseCallbackHandler {
   override readonly name = "tierwise-end-watch"
@@ -59,7 +62,7 @@ class EndWatch extends BaseCallbackHandler {
 
   override handleLLMEnd({ generations }: LLMResult): void {
     const beside = generations[0]?.[0]?.generationInfo ?? {}
-    if (NAMES.some((name) => isReason(beside[name]))) this.onReason()
+    if (NAMES.some((name) => isReason(beside[name]) && beside[name] !== FILTERED)) this.onReason()
   }
 }
 

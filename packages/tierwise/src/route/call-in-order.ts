@@ -96,7 +96,7 @@ export function callInOrder(
     opens: hasContent,
     finishes: (callee, piece) =>
       saidWhy.has(callee) || parts.finishReasons.isWhole(callee.candidate.deployment.model, piece),
-    holdsBack: isGated,
+    holdsBack: (callee) => isGated(callee) || (!streamed && audience === undefined),
     ...(streamed && { handOver: { pieceOf: (live) => ({ message: NO_WORDS, live }), join: joinPieces } }),
     isProvider: () => true,
     call: (callee, callSignal, holdId) => {

@@ -7,7 +7,7 @@ import { messageOf, type StreamBrokenError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
 import type { Answer, Verdict } from "../spec/validation.ts"
 import { callInOrder, joinPieces } from "./call-in-order.ts"
-import { brokenStream, goOn } from "./recover-stream.ts"
+import { brokenStream, goOn, stillBroken } from "./recover-stream.ts"
 import type { RouterParts } from "./router-parts.ts"
 import { here, type Rung, type Walk } from "./walk.ts"
 
@@ -89,7 +89,7 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
           continue
         }
         // The reader has words of an answer, and nobody goes on with it.
-        if (broken !== undefined) throw broken
+        if (broken !== undefined) throw stillBroken(walk, broken)
         // An answer in hand, even a poor one, beats an error; but nobody overrules an abort or an interrupt.
         if (inHand === undefined) throw error
         record.problem({ room: "dispatch", error: `the escalation failed: ${messageOf(error)}` })

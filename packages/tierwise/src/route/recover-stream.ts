@@ -88,6 +88,12 @@ export function brokenStream(
   )
 }
 
+/** The break that nobody went on with, told when that is known: who was asked to has cost something too. */
+export function stillBroken({ record }: Walk, broken: StreamBrokenError): StreamBrokenError {
+  const { deploymentId, failure, partial, cause } = broken
+  return new StreamBrokenError({ deploymentId, failure, partial, cost: record.cost() }, cause)
+}
+
 /** The same conversation with the beginning of its answer; it is longer, and is quoted anew. */
 function continuation(parts: RouterParts, walk: Walk, text: string, { message: { id } }: Piece) {
   const { planned, snapshot, invocation } = walk

@@ -217,6 +217,12 @@ const LIMITED: readonly FailureKind[] = ["rate-limited", "invalid-request"]
 /** The first that fits counts. */
 export const BY_MESSAGE: readonly MessageSign[] = [
   {
+    kind: "truncated",
+    insteadOf: ["unknown"],
+    pattern: /^Received empty response from chat model call/,
+    saidBy: "LangChain, of a stream that a handler reads and that ends before it begins",
+  },
+  {
     kind: "context-overflow",
     insteadOf: BAD_SIZE,
     pattern:
