@@ -45,6 +45,7 @@ export {
   type RetryBudgetOptions,
   retryBudget,
 } from "./dispatch/retry-budget.ts"
+export type { ModelRegistryOptions } from "./env/model-registry.ts"
 export type { FromEnvOptions } from "./env/options-from-env.ts"
 export {
   type FallbackAnswer,
@@ -114,11 +115,14 @@ export type { CallQuote, PredictedCost } from "./route/predict-cost.ts"
 export { DEFAULT_TIERS } from "./route/resolve-options.ts"
 export type {
   DeploymentOptions,
+  ProbeSettings,
   RouterOptions,
   UnderPressure,
   WaitingLineSettings,
 } from "./route/router-options.ts"
 export type { RefusalQuestion, WhenRefused } from "./route/router-parts.ts"
+export type { DeploymentRegistry, DeploymentStatus } from "./route/router-registry.ts"
+export type { DeploymentMetrics } from "./route/traffic.ts"
 export {
   type RouterCallOptions,
   RouterChatModel,

@@ -17,19 +17,20 @@ import { type Runnable, type RunnableConfig, RunnableLambda } from "@langchain/c
 import { convertToOpenAITool } from "@langchain/core/utils/function_calling"
 import { optionsKey } from "./cache/cache-key.ts"
 import { CompositeChatModel } from "./composite-chat-model.ts"
-import { type FromEnvOptions, optionsFromEnv } from "./env/options-from-env.ts"
+import { type FromEnvOptions, readEnvironment } from "./env/options-from-env.ts"
 import type { Invocation, StructuredOutput } from "./langchain/call-model.ts"
 import { type ChainRun, startChainRun } from "./langchain/chain-run.ts"
 import { HINTS, mergeOptions, readCall } from "./langchain/read-call.ts"
 import { metadataChunk, withReplyMetadata } from "./langchain/reply.ts"
 import type { StructuredSchema } from "./langchain/structured-schema.ts"
 import type { CallQuote } from "./route/predict-cost.ts"
-import { resolveOptions } from "./route/resolve-options.ts"
+import { type OpenRouter, openRouter } from "./route/resolve-options.ts"
 import type { Routed } from "./route/routed.ts"
 import { DATA_OPTIONS, type RouterOptions } from "./route/router-options.ts"
 import type { RouterParts } from "./route/router-parts.ts"
+import type { DeploymentRegistry } from "./route/router-registry.ts"
 import { createHall, type Hall } from "./route.ts"
-import { ConfigError } from "./spec/errors.ts"
+import { ConfigError, InvalidRequestError } from "./spec/errors.ts"
 import type { Snapshot } from "./spec/policy.ts"
 import type { Gate, RouteHints, RouteRequest } from "./spec/request.ts"
 import type { Plan } from "./spec/telemetry.ts"
@@ -73,6 +74,14 @@ export interface Rooms {
   readonly hall: Hall
 }
 
+/** What all routers that were made of one have together. */
+interface Life {
+  readonly opened: OpenRouter
+  isClosed: boolean
+  /** Called when it closes. */
+  readonly ends: (() => void)[]
+}
+
 /** For the other doors of this package: what a router walks through, and a clone that walks through something else. */
 export let roomsOf: (router: RouterChatModel) => Rooms
 export let inRooms: (router: RouterChatModel, rooms: Rooms) => RouterChatModel
@@ -98,8 +107,10 @@ export let inRooms: (router: RouterChatModel, rooms: Rooms) => RouterChatModel
  */
 export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
   override lc_namespace: string[] = ["langchain", "chat_models", "tierwise"]
-  private parts: RouterParts
-  private hall: Hall
+  /** With the lineup of the last call: `rooms` looks whether it is still the present one. */
+  private walked: Rooms
+  /** Shared with all that were made of this router. */
+  private readonly life: Life
   private readonly own: Pick<RouterChatModelFields, "callbacks" | "tags" | "metadata" | "verbose">
 
   static override lc_name(): string {
@@ -107,27 +118,85 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
   }
 
   static {
-    roomsOf = ({ parts, hall }) => ({ parts, hall })
-    inRooms = (router, rooms) => Object.assign(router.withConfig({}), rooms)
+    roomsOf = (router) => router.rooms()
+    inRooms = (router, walked) => Object.assign(router.withConfig({}), { walked })
   }
 
   /** Builds a router from the environment and `.env`; see `docs/guide/configuration.md` for the variables. */
   static async fromEnv(options: FromEnvOptions = {}): Promise<RouterChatModel> {
-    return new RouterChatModel(await optionsFromEnv(options))
+    const { options: read, registry } = await readEnvironment(options)
+    const router = new RouterChatModel(read)
+    const { ends, opened } = router.life
+    if (registry !== undefined) ends.push(registry.follow(opened.registry))
+    return router
   }
 
   constructor(fields: RouterChatModelFields) {
     checkFields(fields)
     const { callbacks, tags, metadata, verbose, outputVersion, ...options } = fields
     super(fields as BaseChatModelParams)
-    this.parts = resolveOptions(options)
-    this.hall = createHall(this.parts)
+    const opened = openRouter(options)
+    this.walked = { parts: opened.parts, hall: createHall(opened.parts) }
+    this.life = { opened, isClosed: false, ends: [opened.end] }
     this.own = { callbacks, tags, metadata, verbose }
     if (outputVersion !== undefined) this.defaultOptions = { outputVersion }
     // What holds code or state cannot be written down, and a router without its budget would be another router.
     this.lc_serializable = Object.entries(options).every(
       ([name, value]) => value === undefined || DATA_OPTIONS.has(name),
     )
+    opened.probing.begin()
+  }
+
+  private rooms(): Rooms {
+    const lineup = this.life.opened.registry.lineup()
+    if (this.walked.parts.deployments !== lineup.deployments) {
+      const parts = { ...this.walked.parts, ...lineup }
+      this.walked = { parts, hall: createHall(parts) }
+    }
+    return this.walked
+  }
+
+  private get parts(): RouterParts {
+    return this.rooms().parts
+  }
+
+  private get hall(): Hall {
+    return this.rooms().hall
+  }
+
+  /** Who is called, and how they do. Deployments can come, go and be replaced while calls are made. */
+  get registry(): DeploymentRegistry {
+    return this.life.opened.registry.registry
+  }
+
+  /**
+   * Resolves when every deployment that `warmUp` asks has been asked, well or not; at once without `warmUp`. Never rejects:
+   * `registry.list()` says who is well.
+   */
+  async ready(): Promise<void> {
+    await this.life.opened.probing.ready()
+  }
+
+  /**
+   * Ends what goes on beside calls: probes, the polling of a model registry, and health sharing by a book of its own. Calls
+   * under way end as they would; later ones, of this router or of any made of it, are refused with an InvalidRequestError.
+   * A budget, a cache or a health book that was given stays open. Called again, it does nothing more.
+   */
+  async close(): Promise<void> {
+    const { life } = this
+    life.isClosed = true
+    for (const end of life.ends.splice(0)) end()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** The deployments as they are now, not as they were at first. */
+  override toJSON(): ReturnType<BaseChatModel["toJSON"]> {
+    const now = Object.assign(Object.create(Object.getPrototypeOf(this) as object) as this, this)
+    now.lc_kwargs = { ...this.lc_kwargs, deployments: this.life.opened.registry.given() }
+    return super.toJSON.call(now)
   }
 
   override get lc_serializable_keys(): string[] {
@@ -209,6 +278,7 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     options?: Partial<RouterCallOptions>,
   ): AsyncGenerator<AIMessageChunk> {
     const { request, invocation, run } = await this.open(input, options, undefined)
+    const ended = this.life.opened.registry.began()
     const walking = this.hall.stream(request, invocation)
     let failure: unknown = new Error("the reader stopped reading")
     let output: AIMessageChunk | undefined
@@ -230,6 +300,7 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
       throw error
     } finally {
       await walking.return(undefined as never)
+      ended()
       await (output === undefined ? run.fail(failure) : run.end(output))
     }
   }
@@ -277,9 +348,10 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     finish: (routed: Routed) => T,
   ): Promise<T> {
     const { request, invocation, run } = await this.open(input, options, structured)
+    const ended = this.life.opened.registry.began()
     let finished: T
     try {
-      finished = finish(await this.hall.generate(request, invocation))
+      finished = finish(await this.hall.generate(request, invocation).finally(ended))
     } catch (error) {
       await run.fail(error)
       throw error
@@ -294,6 +366,13 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     options: Partial<RouterCallOptions> | undefined,
     structured: StructuredOutput | undefined,
   ): Promise<Call> {
+    if (this.life.isClosed) {
+      throw new InvalidRequestError(
+        "router",
+        "it is closed",
+        "make a new one, or close it after its last call",
+      )
+    }
     const merged = mergeOptions(this.defaultOptions, options) as RouterCallOptions
     const [config, given] = this._separateRunnableConfigFromCallOptions(merged)
     const messages = RouterChatModel.messagesOf(input)

@@ -9,6 +9,8 @@ export interface ModelName {
   readonly provider: string
   readonly model: string
   readonly baseUrl: string | undefined
+  /** The variable that holds the API key. Undefined: the provider's usual ones. */
+  readonly keyVariable?: string | undefined
 }
 
 /** @throws ConfigError naming `variable` if the provider is missing or unknown. */
@@ -35,7 +37,7 @@ export function parseModelName(name: string, variable: string): ModelName {
  * @throws ConfigError saying what to install or which variable to set.
  */
 export async function loadModel(
-  { provider: name, model, baseUrl }: ModelName,
+  { provider: name, model, baseUrl, keyVariable }: ModelName,
   variable: string,
   env: Env,
 ): Promise<BaseChatModel> {
@@ -45,9 +47,10 @@ export async function loadModel(
     const fix = `set ${provider.baseUrl?.variable}, or write ${name}/${model}@http://server/v1`
     throw new ConfigError(variable, `nobody says where ${name}/${model} is served`, fix)
   }
-  const apiKey = provider.keys.map((key) => presentIn(env, key)).find((key) => key !== undefined)
-  if (apiKey === undefined && provider.keys.length > 0) {
-    throw new ConfigError(variable, `${name}/${model} needs an API key`, `set ${provider.keys.join(" or ")}`)
+  const keys = keyVariable === undefined ? provider.keys : [keyVariable]
+  const apiKey = keys.map((key) => presentIn(env, key)).find((key) => key !== undefined)
+  if (apiKey === undefined && keys.length > 0) {
+    throw new ConfigError(variable, `${name}/${model} needs an API key`, `set ${keys.join(" or ")}`)
   }
   const Model = await load(provider, variable)
   return new Model(provider.fields({ model, apiKey, baseUrl: url }) as never)

@@ -3,12 +3,14 @@ import type { BudgetLimit } from "../budget/limits.ts"
 import { memoryBudget } from "../budget/memory-budget.ts"
 import { validTimeZone } from "../budget/windows.ts"
 import { priceTable } from "../pricing/price-table.ts"
+import { resolveOptions } from "../route/resolve-options.ts"
 import type { DeploymentOptions, RouterOptions } from "../route/router-options.ts"
 import type { BudgetStore } from "../spec/budget.ts"
 import type { DeploymentProfile, Price, PriceTable } from "../spec/catalog.ts"
 import { ConfigError, TierwiseError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
 import { type Env, loadModel, type ModelName, parseModelName, presentIn } from "./load-model.ts"
+import { type ModelRegistry, type ModelRegistryOptions, modelRegistry } from "./model-registry.ts"
 import { isPrivateAddress, PROVIDERS } from "./providers.ts"
 import { readEnvFile } from "./read-env-file.ts"
 
@@ -21,6 +23,8 @@ export interface FromEnvOptions {
   readonly prices?: PriceTable | undefined
   /** Told when 80 % and 95 % of a budget are spent, and `COST_ALERT_THRESHOLD` of a request's. */
   readonly onWarning?: BudgetOptions["onWarning"]
+  /** A model registry: then no other variable says which models there are. Default: none, unless `MODEL_REGISTRY_URL` names one. */
+  readonly registry?: ModelRegistryOptions | undefined
   /** Options that have no variable, or that win over it. */
   readonly router?: Partial<RouterOptions> | undefined
 }
@@ -69,23 +73,69 @@ const TOKENS_PER_MONTH = 20_000_000
 /** Row C4. */
 const USD_PER_MONTH = 100
 
+/** What a router is made of, and what says who comes and goes in it. */
+export interface FromEnv {
+  readonly options: RouterOptions
+  /** Undefined: the environment has said it all. */
+  readonly registry: ModelRegistry | undefined
+}
+
 /** Row E8's variables → router options, `options.router` winning over them. @throws ConfigError naming the variable and what to set or install. */
 export async function optionsFromEnv(options: FromEnvOptions): Promise<RouterOptions> {
+  return (await readEnvironment(options)).options
+}
+
+/** The same, with the registry that the deployments came from. */
+export async function readEnvironment(options: FromEnvOptions): Promise<FromEnv> {
   const file = options.envFile === false ? {} : await readEnvFile(options.envFile)
   const env: Env = { ...file, ...(options.env ?? globalThis.process.env) }
-  const tiers = tiersIn(env)
   const prices = options.prices ?? priceTable()
-  const deployments = await Promise.all(tiers.map((tier) => deploymentFor(tier, env, prices)))
+  const registry = registryIn(env, prices, options)
   const attempts = presentIn(env, "MAX_FALLBACK_ATTEMPTS")
-  return {
-    tiers: tiers.map(({ tier }) => tier),
-    deployments,
+  const budget = budgetFrom(env, options.onWarning)
+  const withModels = (models: Pick<RouterOptions, "tiers" | "deployments">): RouterOptions => ({
+    ...models,
     routing: flag(env, "MODEL_ROUTING_ENABLED") ?? flag(env, "ENABLE_MODEL_ROUTING") ?? true,
-    budget: budgetFrom(env, options.onWarning),
-    ...(attempts !== undefined && { maxFallbackAttempts: wholeNumber(attempts, "MAX_FALLBACK_ATTEMPTS", 0) }),
+    budget,
+    ...(attempts !== undefined && {
+      maxFallbackAttempts: wholeNumber(attempts, "MAX_FALLBACK_ATTEMPTS", 0),
+    }),
     // What is given as undefined is not given: it must not take the environment's budget away.
     ...Object.fromEntries(Object.entries(options.router ?? {}).filter(([, value]) => value !== undefined)),
+  })
+  if (registry === undefined) return { registry, options: withModels(await namedModels(env, prices)) }
+  const accept = (models: Pick<RouterOptions, "tiers" | "deployments">): RouterOptions => {
+    const whole = withModels(models)
+    resolveOptions(whole)
+    return whole
   }
+  return { registry, options: await registry.start(accept) }
+}
+
+async function namedModels(
+  env: Env,
+  prices: PriceTable,
+): Promise<Pick<RouterOptions, "tiers" | "deployments">> {
+  const tiers = tiersIn(env)
+  const deployments = await Promise.all(tiers.map((tier) => deploymentFor(tier, env, prices)))
+  return { tiers: tiers.map(({ tier }) => tier), deployments }
+}
+
+function registryIn(
+  env: Env,
+  prices: PriceTable,
+  { registry: options = {}, router = {} }: FromEnvOptions,
+): ModelRegistry | undefined {
+  const url = options.url ?? presentIn(env, "MODEL_REGISTRY_URL")
+  if (url === undefined) return undefined
+  if (router.deployments !== undefined) {
+    const fix = "leave one of the two out"
+    throw new ConfigError("router.deployments", "the model registry says which there are", fix)
+  }
+  const keepIn = options.keepIn ?? presentIn(env, "MODEL_REGISTRY_FILE")
+  const { tiers, random = Math.random } = router
+  const parts = { options: { ...options, keepIn }, env, prices, tiers, random }
+  return modelRegistry(parts, url, options.url === undefined ? "MODEL_REGISTRY_URL" : "registry.url")
 }
 
 /** All three; but the two-model names of row D5 alone mean two tiers. */

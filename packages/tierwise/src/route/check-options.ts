@@ -1,7 +1,7 @@
 import { z } from "zod"
 import { isChatModel } from "../langchain/is-chat-model.ts"
 import { ConfigError } from "../spec/errors.ts"
-import type { RouterOptions } from "./router-options.ts"
+import type { DeploymentOptions, RouterOptions } from "./router-options.ts"
 
 /** Timers take no more, and fire at once beyond. */
 const MOST_TIMER_MS = 2 ** 31 - 1
@@ -127,6 +127,18 @@ const options = z.strictObject({
   // Their figures are checked where they are put to use.
   circuitBreaker: z.unknown().optional(),
   health: method("a health book", "enter", "cool", "report").optional(),
+  probes: z
+    .strictObject({
+      everyMs: z
+        .number()
+        .positive()
+        .max(MOST_TIMER_MS / 2),
+      timeoutMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+      ask: z.string().min(1).optional(),
+      maxOutputTokens: positiveInteger.optional(),
+    })
+    .optional(),
+  warmUp: z.boolean().optional(),
   waitingLine: z
     .strictObject({ longest: z.number().optional(), timeoutMs: z.number().optional() })
     .optional(),
@@ -138,22 +150,28 @@ const options = z.strictObject({
 
 /** @throws ConfigError naming the first option that is wrong, and what to do. */
 export function checkOptions(given: RouterOptions): void {
-  const result = options.safeParse(given)
-  const issue = result.error?.issues[0]
+  checkShape(options, given, "")
+}
+
+/** @param path Where it stands. @throws ConfigError naming the first field that is wrong, and what to do. */
+export function checkDeployment(given: DeploymentOptions, path: string): void {
+  checkShape(deployment, given, path)
+}
+
+/** @param within The path of what is checked; "": it is everything. @throws ConfigError for the first issue. */
+export function checkShape(shape: z.ZodType, given: unknown, within: string): void {
+  const issue = shape.safeParse(given).error?.issues[0]
   if (issue === undefined) return
-  const path = pathOf(issue)
+  const path = `${within}${pathOf(issue)}`.replace(/^\./, "")
   throw new ConfigError(path === "" ? "options" : path, problemOf(issue), fixOf(issue))
 }
 
 type Issue = z.core.$ZodIssue
 
-/** `deployments[2].price` */
+/** `.deployments[2].price` */
 function pathOf(issue: Issue): string {
   const path = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : issue.path
-  return path
-    .map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`))
-    .join("")
-    .replace(/^\./, "")
+  return path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("")
 }
 
 function problemOf(issue: Issue): string {

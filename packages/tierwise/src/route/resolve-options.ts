@@ -21,9 +21,11 @@ import { allOf } from "../validation/all-of.ts"
 import { matchesSchema } from "../validation/matches-schema.ts"
 import { notEmpty } from "../validation/not-empty.ts"
 import { checkOptions } from "./check-options.ts"
+import { type Probing, probing } from "./probing.ts"
 import type { DeploymentOptions, RouterOptions } from "./router-options.ts"
 import type { RouterParts } from "./router-parts.ts"
-import { trafficFrom } from "./traffic.ts"
+import { type RouterRegistry, routerRegistry } from "./router-registry.ts"
+import { trafficControl } from "./traffic.ts"
 
 /** Row E2. */
 export const DEFAULT_TIERS: readonly Tier[] = ["light", "standard", "heavy"]
@@ -32,23 +34,54 @@ const DEFAULT_MAX_OUTPUT_TOKENS = 4_096
 
 /** Options as the user gave them → everything the hall needs. @throws ConfigError naming the path and the fix. */
 export function resolveOptions(options: RouterOptions): RouterParts {
+  return openRouter(options).parts
+}
+
+/** A router's parts as they are at first, and what goes on beside its calls. */
+export interface OpenRouter {
+  readonly parts: RouterParts
+  readonly registry: RouterRegistry
+  /** Has not begun. */
+  readonly probing: Probing
+  /** Ends what was made for this router alone. */
+  readonly end: () => void
+}
+
+/** @throws ConfigError naming the path and the fix. */
+export function openRouter(options: RouterOptions): OpenRouter {
   checkOptions(options)
   const tiers = options.tiers ?? DEFAULT_TIERS
   checkUnique(tiers, (index) => `tiers[${index}]`)
-  const deployments = options.deployments.map((given, index) => deploymentFrom(given, index, tiers))
-  checkUnique(
-    deployments.map(({ id }) => id),
-    (index) => `deployments[${index}].id`,
-  )
-  const rates = new Map(deployments.map((deployment, index) => [deployment, ratesFor(deployment, index)]))
+  const rates = new WeakMap<Deployment, Rates>()
   const ratesOf = (deployment: Deployment): Rates => rates.get(deployment) as Rates
-  const identity = identityOf(options, tiers, deployments)
-  const first = tiers.map((tier) => firstOf(tier, deployments))
-  return {
+  const saidOfFinishReasons = new Map<BaseChatModel, boolean>()
+  const control = trafficControl(options)
+  const registry = routerRegistry({
+    control,
+    given: options.deployments,
+    read(given, path, id) {
+      const deployment = deploymentFrom(given, path, tiers, id)
+      rates.set(deployment, ratesFor(deployment, path))
+      if (given.reportsFinishReason !== undefined)
+        saidOfFinishReasons.set(given.model, given.reportsFinishReason)
+      return deployment
+    },
+    lineUp(deployments) {
+      const baselines = tiers.map((tier) => firstOf(tier, deployments))
+      const identity = identityOf(options, tiers, deployments)
+      return {
+        deployments,
+        ratesOf,
+        baselines: baselines.map((deployment) => ({ deployment, rates: ratesOf(deployment) })),
+        identity,
+        cache: cacheFrom(options, identity, deployments),
+        traffic: control.of(deployments),
+      }
+    },
+  })
+  const parts: RouterParts = {
+    ...registry.lineup(),
     tiers,
-    deployments,
-    ratesOf,
-    baselines: first.map((deployment) => ({ deployment, rates: ratesOf(deployment) })),
     routing: options.routing ?? true,
     defaultTier: knownTier(
       options.defaultTier ?? (tiers[Math.floor(tiers.length / 2)] as Tier),
@@ -69,14 +102,11 @@ export function resolveOptions(options: RouterOptions): RouterParts {
     validator: options.validator ?? allOf(matchesSchema(), notEmpty()),
     // Who brings a validator wants its verdicts to count in streams too.
     gate: options.gate ?? (options.validator === undefined ? undefined : "full"),
-    identity,
     cacheRules: options.cacheRules,
-    cache: cacheFrom(options, identity, deployments),
     observers: options.observers ?? [],
-    traffic: trafficFrom(options, deployments),
     deadlineMs: options.deadlineMs,
     midStream: options.midStream ?? "error",
-    finishReasons: finishReasons(declaredFinishReasons(options)),
+    finishReasons: finishReasons(saidOfFinishReasons),
     newId: options.newId ?? (() => crypto.randomUUID()),
     dispatch: {
       maxFallbackAttempts: options.maxFallbackAttempts ?? 2,
@@ -91,6 +121,18 @@ export function resolveOptions(options: RouterOptions): RouterParts {
       pause,
     },
   }
+  const { probes, warmUp = false } = options
+  const looksAfter = probing({ probes, warmUp, parts, registry, control })
+  return {
+    parts,
+    registry,
+    probing: looksAfter,
+    end() {
+      looksAfter.end()
+      // A book that was handed in may be others' too.
+      if (options.health === undefined) control.health.end()
+    },
+  }
 }
 
 /** Also for a router that has no budget of its own: an agent's may be held in beside it. */
@@ -99,11 +141,17 @@ function underPressure({ underPressure = {} }: RouterOptions): Pick<RouterParts,
   return { pressure: pressureGauge(when), whenRefused }
 }
 
-function deploymentFrom(given: DeploymentOptions, index: number, tiers: readonly Tier[]): Deployment {
-  const tier = knownTier(given.tier, `deployments[${index}].tier`, tiers)
+/** @param id What it is called if it does not say so itself. */
+function deploymentFrom(
+  given: DeploymentOptions,
+  path: string,
+  tiers: readonly Tier[],
+  id: string | undefined,
+): Deployment {
+  const tier = knownTier(given.tier, `${path}.tier`, tiers)
   const { model, price, version, tenants, gpuMemoryGb } = given
   return {
-    id: given.id ?? `${tier}/${modelName(model)}`,
+    id: given.id ?? id ?? `${tier}/${modelName(model)}`,
     tier,
     model,
     price,
@@ -119,11 +167,6 @@ function deploymentFrom(given: DeploymentOptions, index: number, tiers: readonly
     tenants,
     gpuMemoryGb,
   }
-}
-
-function declaredFinishReasons({ deployments }: RouterOptions): ReadonlyMap<BaseChatModel, boolean> {
-  const said = deployments.filter(({ reportsFinishReason }) => reportsFinishReason !== undefined)
-  return new Map(said.map(({ model, reportsFinishReason }) => [model, reportsFinishReason as boolean]))
 }
 
 /** The model's own name where it has one, else its class's. */
@@ -147,8 +190,7 @@ function endpointOf(model: BaseChatModel): string | undefined {
   return [clientConfig?.baseURL, apiUrl, baseUrl].find((url) => typeof url === "string")
 }
 
-function ratesFor({ model, price }: Deployment, index: number): Rates {
-  const path = `deployments[${index}]`
+function ratesFor({ model, price }: Deployment, path: string): Rates {
   if (!isPrice(price)) {
     throw new ConfigError(
       `${path}.price`,

@@ -59,6 +59,18 @@ export interface UnderPressure extends PressureOptions {
   readonly whenRefused?: WhenRefused | undefined
 }
 
+/** Cheap calls that find out who is well before a caller has to. */
+export interface ProbeSettings {
+  /** How often it is looked who has had no call lately or has an open circuit, ms, give or take a tenth. */
+  readonly everyMs: number
+  /** How long an answer may take, ms. Default 10,000. */
+  readonly timeoutMs?: number | undefined
+  /** What is asked. Default `Hi`. */
+  readonly ask?: string | undefined
+  /** Output cap in tokens, for models that refuse a cap of 1. Default 1. */
+  readonly maxOutputTokens?: number | undefined
+}
+
 export interface WaitingLineSettings {
   /** Calls that wait at most; beyond it the least urgent is refused. Default 100. */
   readonly longest?: number | undefined
@@ -92,6 +104,13 @@ export interface RouterOptions {
   readonly circuitBreaker?: BreakerOptions | false | undefined
   /** What is known of who is broken or asked for a pause, shared with other routers or processes. Default: its own. */
   readonly health?: HealthBook | undefined
+  /** Asks deployments of which nothing was heard lately whether they are well. Default: nobody is asked. */
+  readonly probes?: ProbeSettings | undefined
+  /**
+   * Asks each deployment once as soon as the router is made, and whoever comes later when it comes, so that the first call
+   * finds its connections open and its model loaded; `ready()` waits for it. Default false.
+   */
+  readonly warmUp?: boolean | undefined
   /** Where calls wait when everybody who could answer is saturated. Default: nowhere, they are refused at once. */
   readonly waitingLine?: WaitingLineSettings | undefined
   /** Who is asked first among those who can. Default `cheapest`. */
@@ -177,5 +196,7 @@ export const DATA_OPTIONS: ReadonlySet<string> = new Set([
   "midStream",
   "failureHandling",
   "circuitBreaker",
+  "probes",
+  "warmUp",
   "waitingLine",
 ] satisfies (keyof RouterOptions)[])

@@ -32,14 +32,26 @@ export interface RefusalQuestion extends Refused {
   readonly canDowngrade: boolean
 }
 
-/** Everything the hall walks through, checked and with every default filled in. */
-export interface RouterParts {
-  /** Cheapest first. */
-  readonly tiers: readonly Tier[]
+/**
+ * The deployments that take new calls, and all that follows from who they are. It never changes: whoever comes or goes makes
+ * a new one, and a call keeps the one it began with.
+ */
+export interface Lineup {
   readonly deployments: readonly Deployment[]
   readonly ratesOf: (deployment: Deployment) => Rates
   /** Every tier's first deployment, cheapest tier first: what savings are measured against. */
   readonly baselines: readonly Baseline[]
+  /** Names of all that answers here: what a cached answer depends on. */
+  readonly identity: string
+  /** Undefined: no answer is given twice. */
+  readonly cache: ResponseCache | undefined
+  readonly traffic: Traffic
+}
+
+/** Everything the hall walks through, checked and with every default filled in. */
+export interface RouterParts extends Lineup {
+  /** Cheapest first. */
+  readonly tiers: readonly Tier[]
   /** False: the default tier answers everything. */
   readonly routing: boolean
   readonly defaultTier: Tier
@@ -62,14 +74,9 @@ export interface RouterParts {
   readonly validator: ResponseValidator
   /** For calls that name none; undefined: by what the call wants. */
   readonly gate: Gate | undefined
-  /** Names of all that answers here: what a cached answer depends on. */
-  readonly identity: string
   readonly cacheRules: CacheRules | undefined
-  /** Undefined: no answer is given twice. */
-  readonly cache: ResponseCache | undefined
   readonly observers: readonly RouteObserver[]
   readonly dispatch: DispatchSettings
-  readonly traffic: Traffic
   /** What a whole call may take, ms. Undefined: whatever it takes. */
   readonly deadlineMs: number | undefined
   readonly midStream: MidStream
