@@ -2,6 +2,7 @@ import {
   CandidatesExhaustedError,
   ConfigError,
   healthBook,
+  memoryBudget,
   RouterChatModel,
   type RouterChatModelFields,
 } from "tierwise"
@@ -259,6 +260,45 @@ describe("equals", () => {
       for (const asked of sessions) expect(new Set(asked).size).toBe(1)
       expect(new Set(sessions.map(([id]) => id)).size).toBeGreaterThan(1)
     }
+  })
+})
+
+describe("a hedge", () => {
+  it("asks a second beside a slow one, takes the first to begin, and settles both", async () => {
+    const budget = memoryBudget({ limits: [{ scope: "tenant", window: "total", usd: 1 }] })
+    await using world = await openWorld({ budget, hedge: { afterMs: 30 } })
+    world.simulator.script([{ model: "sim-small", delayMs: 3_000 }])
+    const reply = await world.router.invoke("Hello")
+    expect(replyMetadata(reply).deployment).toBe("sim-medium")
+    expect(replyMetadata(reply).attempts).toMatchObject([
+      { deployment: "sim-medium", outcome: "answered" },
+      { deployment: "sim-small", because: "aborted" },
+    ])
+    const [record] = world.records
+    expect(await budget.status({})).toMatchObject([{ held: 0, spent: record?.cost }])
+    expect(record?.answeredBy).toMatchObject({ deploymentId: "sim-medium" })
+  })
+
+  it("streams one answer, whole", async () => {
+    await using world = await openWorld({ hedge: { afterMs: 30 } })
+    world.simulator.script([
+      { model: "sim-small", delayMs: 3_000 },
+      { model: "sim-medium", answer: "The sea is salty." },
+    ])
+    let text = ""
+    for await (const chunk of await world.router.stream("Hello")) text += chunk.text
+    expect(text).toBe("The sea is salty.")
+  })
+
+  it("is not made for calls that are as fast as mostly, nor where handlers read along", async () => {
+    await using world = await openWorld({ hedge: {} })
+    world.simulator.script([{ model: "sim-small", delayMs: 100 }])
+    await world.router.invoke("Hello")
+    expect(deploymentsAsked(world)).toEqual(["sim-small"])
+    await using read = await openWorld({ hedge: { afterMs: 20 } })
+    read.simulator.script([{ model: "sim-small", delayMs: 100 }])
+    await read.router.invoke("Hello", { callbacks: [{ handleLLMNewToken: () => {} }] })
+    expect(deploymentsAsked(read)).toEqual(["sim-small"])
   })
 })
 

@@ -115,6 +115,7 @@ export type { CallQuote, PredictedCost } from "./route/predict-cost.ts"
 export { DEFAULT_TIERS } from "./route/resolve-options.ts"
 export type {
   DeploymentOptions,
+  HedgeSettings,
   ProbeSettings,
   RouterOptions,
   UnderPressure,

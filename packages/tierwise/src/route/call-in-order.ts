@@ -79,6 +79,8 @@ export function callInOrder(
     signal,
     deadline: walk.deadline,
     ...parts.traffic.rules(request, planned.plan.features),
+    // Who reads along would be shown the words of both.
+    hedge: audience === undefined ? parts.traffic.hedging : undefined,
     settings,
     hold: money && (({ candidate }) => holdMoney(money, candidate)),
     isWeaker: ({ candidate }) => weaker.has(candidate),

@@ -139,6 +139,12 @@ const options = z.strictObject({
     })
     .optional(),
   warmUp: z.boolean().optional(),
+  hedge: z
+    .strictObject({
+      afterMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+      share: z.number().min(0).max(1).optional(),
+    })
+    .optional(),
   waitingLine: z
     .strictObject({ longest: z.number().optional(), timeoutMs: z.number().optional() })
     .optional(),

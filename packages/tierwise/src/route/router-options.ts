@@ -71,6 +71,13 @@ export interface ProbeSettings {
   readonly maxOutputTokens?: number | undefined
 }
 
+export interface HedgeSettings {
+  /** How slow, ms. Default: slower than 19 of 20 answers of the same deployment began, once 20 have been seen. */
+  readonly afterMs?: number | undefined
+  /** Of the calls, 0 … 1. Default 0.05. */
+  readonly share?: number | undefined
+}
+
 export interface WaitingLineSettings {
   /** Calls that wait at most; beyond it the least urgent is refused. Default 100. */
   readonly longest?: number | undefined
@@ -111,6 +118,11 @@ export interface RouterOptions {
    * finds its connections open and its model loaded; `ready()` waits for it. Default false.
    */
   readonly warmUp?: boolean | undefined
+  /**
+   * Asks a second candidate beside one that is slow to begin; who begins first answers, the other is cancelled and its money
+   * settled. Not for calls whose words are read along by handlers. Default: never.
+   */
+  readonly hedge?: HedgeSettings | undefined
   /** Where calls wait when everybody who could answer is saturated. Default: nowhere, they are refused at once. */
   readonly waitingLine?: WaitingLineSettings | undefined
   /** Who is asked first among those who can. Default `cheapest`. */
@@ -199,4 +211,5 @@ export const DATA_OPTIONS: ReadonlySet<string> = new Set([
   "probes",
   "warmUp",
   "waitingLine",
+  "hedge",
 ] satisfies (keyof RouterOptions)[])

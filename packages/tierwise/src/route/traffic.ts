@@ -13,10 +13,13 @@ import type {
   TryEnding,
 } from "../dispatch/dispatch-options.ts"
 import { handlingFrom } from "../dispatch/failures/failure-handling.ts"
+import { firstPieceTimes } from "../dispatch/first-piece-times.ts"
 import { gatekeeper } from "../dispatch/gatekeeper.ts"
 import { type HealthBook, healthBook } from "../dispatch/health/health-book.ts"
+import type { Hedging } from "../dispatch/hedge.ts"
 import { type TrafficLimits, trafficLimits } from "../dispatch/limits/rate-limit.ts"
 import { type WaitingLine, waitingLine } from "../dispatch/limits/waiting-line.ts"
+import { retryBudget } from "../dispatch/retry-budget.ts"
 import type { Candidate, Deployment } from "../spec/catalog.ts"
 import type { FailureKind } from "../spec/dispatch.ts"
 import type { RequestFeatures, RouteRequest } from "../spec/request.ts"
@@ -33,6 +36,8 @@ export interface Traffic {
   readonly health: HealthBook
   /** All deployments, who is to be asked first among equals in front; undefined: the snapshot's draw says. */
   rank(session: string | undefined): readonly string[] | undefined
+  /** When a second candidate is asked beside the first; undefined: never. */
+  readonly hedging: Hedging<Callee> | undefined
   /** What dispatch has to keep to in a call. */
   rules(request: RouteRequest, features: RequestFeatures): Rules
 }
@@ -109,11 +114,13 @@ export function trafficControl(options: RouterOptions): TrafficControl {
   }
   const balancing = balancer(order, { now, random, stats })
   const line = lineFrom(options, now)
+  const times = options.hedge === undefined ? undefined : firstPieceTimes()
   const gate = gatekeeper({
     health,
     handling: handlingFrom(options.failureHandling),
     limits,
     stats: order === "least-in-flight" || order === "lowest-latency" ? stats : undefined,
+    times,
     now,
     onEnded: line && (() => void line.free()),
   })
@@ -138,6 +145,8 @@ export function trafficControl(options: RouterOptions): TrafficControl {
       ? admission.then((known) => counted(known, counts, now))
       : counted(admission, counts, now)
   }
+
+  const hedging = hedgingFrom(options, (deployment) => times?.p95(keyOf(deployment)))
 
   return {
     health,
@@ -174,6 +183,7 @@ export function trafficControl(options: RouterOptions): TrafficControl {
       let own: ReadonlyMap<string, Taken> | undefined
       return {
         health,
+        hedging,
         rank(session) {
           own ??= new Map(deployments.map((deployment) => [deployment.id, taken.get(deployment) as Taken]))
           present = own
@@ -257,6 +267,21 @@ function ranking(
   if (session === undefined && (order === "cheapest" || order === "weighted")) return undefined
   const equals = deployments.map(({ id, weight }) => ({ id, weight }))
   return balancing.order(equals, { session }).map(({ id }) => id)
+}
+
+/** A twentieth of the calls at most, unless more is wanted. */
+const HEDGED_SHARE = 0.05
+
+function hedgingFrom(
+  { hedge }: RouterOptions,
+  timeOf: (deployment: Deployment) => number | undefined,
+): Hedging<Callee> | undefined {
+  if (hedge === undefined) return undefined
+  const { afterMs, share = HEDGED_SHARE } = hedge
+  return {
+    afterMs: ({ candidate: { deployment } }) => afterMs ?? timeOf(deployment),
+    budget: retryBudget({ share, perSecond: 0, reserve: 2 }),
+  }
 }
 
 function lineFrom({ waitingLine: settings }: RouterOptions, now: () => number): WaitingLine | undefined {
