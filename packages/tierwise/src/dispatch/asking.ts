@@ -14,7 +14,7 @@ import { attemptBase, type Ended } from "./try-candidate.ts"
 /** What has come of those who were asked so far, in one request. */
 export interface Asking<C> {
   /** Writes an attempt down. */
-  report(attempt: Attempt): void
+  readonly report: (attempt: Attempt) => void
   /** Who could not be called. */
   readonly unavailable: Map<C, NotAdmitted>
   /** For them, ms. */

@@ -39,7 +39,7 @@ const hedging = (afterMs: number | undefined, budget = retryBudget()) => ({ afte
 async function read(run: AsyncGenerator<string, unknown>) {
   const pieces: string[] = []
   let step = await run.next()
-  for (; step.done !== true; step = await run.next()) pieces.push(step.value as string)
+  for (; step.done !== true; step = await run.next()) pieces.push(step.value)
   return { pieces, ended: step.value }
 }
 

@@ -85,12 +85,8 @@ function told<C, P>({ candidate }: Contender<C, P>, ended: Ended): typeof ANSWER
 /** Whatever is under way is cancelled and waited for: its attempt is written down, and its money settled. */
 async function endAll<C, P>(running: ReadonlyMap<Contender<C, P>, Promise<Step<C, P>>>): Promise<void> {
   for (const of of running.keys()) of.cancel()
-  const steps = await Promise.allSettled(running.values())
-  await Promise.allSettled(
-    steps.map((step) =>
-      step.status === "fulfilled" ? step.value.of.run.return(undefined as never) : undefined,
-    ),
-  )
+  await Promise.allSettled(running.values())
+  await Promise.allSettled([...running.keys()].map(async ({ run }) => run.return(undefined as never)))
 }
 
 /** The first of these, or undefined when the time is over. */

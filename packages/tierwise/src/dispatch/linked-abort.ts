@@ -2,7 +2,7 @@
 export interface LinkedAbort {
   /** Fires when the parent does, with its reason, or when we abort. */
   readonly signal: AbortSignal
-  abort(reason: unknown): void
+  readonly abort: (reason: unknown) => void
   /** Lets go of the parent: no long-lived signal gathers listeners. */
   readonly unlink: () => void
 }

@@ -176,7 +176,8 @@ function retryPause(
   const { retry } = handling[failure]
   if (retry === "never" || retriesSoFar >= maxRetries || (retry === "if-last" && !isLast)) return undefined
   const asked = retryAfterMs(error, now())
-  if (asked !== undefined && asked > MAX_RETRY_PAUSE_MS) return undefined
+  // Who asks for a pause gets it: somebody else may answer at once.
+  if (asked !== undefined && (asked > MAX_RETRY_PAUSE_MS || !isLast)) return undefined
   const pauseMs = asked ?? random() * Math.min(retryBaseMs * 2 ** retriesSoFar, MAX_RETRY_PAUSE_MS)
   // Nobody waits for what would come too late.
   if (deadline !== undefined && now() + pauseMs >= deadline.at) return undefined
