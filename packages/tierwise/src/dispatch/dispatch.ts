@@ -15,38 +15,30 @@ import { ANSWERED, MAX_RETRY_PAUSE_MS, tryCandidate } from "./try-candidate.ts"
 export async function* dispatch<C extends DispatchCandidate, P>(
   options: DispatchOptions<C, P>,
 ): AsyncGenerator<P, void, undefined> {
+  const { settings, signal } = options
   const asking = newAsking(options)
   let { candidates } = options
   for (;;) {
-    if (yield* askByStrength(options, candidates, asking)) return
+    // Those who should answer, then those who stand in for them.
+    const { proper, weaker } = byStrength(options, candidates)
+    const isAll = weaker.length === 0
+    let answered = yield* askInOrder(options, proper, asking, isAll)
+    while (!answered && asking.cheapest !== undefined) {
+      // Who failed cannot answer; who was refused could, if there were money.
+      const next = (await options.whenRefused?.(asking.cheapest)) ?? "block"
+      if (next === "block") throw asking.failure()
+      if (next === "downgrade") break
+      // Whoever answers at once, each time, must not keep the caller's own signal from firing.
+      await settings.pause(settings.retryBaseMs, signal)
+      const again = asking.refused
+      Object.assign(asking, { refused: [], cheapest: undefined })
+      answered = yield* askInOrder(options, again, asking, isAll)
+    }
+    if (answered || (!isAll && (yield* askInOrder(options, weaker, asking, true)))) return
     if (!(await somebodyIsBack(asking, options))) throw asking.failure()
     candidates = candidates.filter((candidate) => asking.unavailable.has(candidate))
     asking.unavailable.clear()
   }
-}
-
-/** True if one of them has answered: those who should, or those who stand in for them. */
-async function* askByStrength<C extends DispatchCandidate, P>(
-  options: DispatchOptions<C, P>,
-  candidates: readonly C[],
-  asking: Asking<C>,
-): AsyncGenerator<P, boolean, undefined> {
-  const { settings, signal } = options
-  const { proper, weaker } = byStrength(options, candidates)
-  const isAll = weaker.length === 0
-  let answered = yield* askInOrder(options, proper, asking, isAll)
-  while (!answered && asking.cheapest !== undefined) {
-    // Who failed cannot answer; who was refused could, if there were money.
-    const next = (await options.whenRefused?.(asking.cheapest)) ?? "block"
-    if (next === "block") throw asking.failure()
-    if (next === "downgrade") break
-    // Whoever answers at once, each time, must not keep the caller's own signal from firing.
-    await settings.pause(settings.retryBaseMs, signal)
-    const again = asking.refused
-    Object.assign(asking, { refused: [], cheapest: undefined })
-    answered = yield* askInOrder(options, again, asking, isAll)
-  }
-  return answered || (yield* askInOrder(options, weaker, asking, true))
 }
 
 /** Waits for the first of those who could not be called. False: nobody comes back in time. */
@@ -117,9 +109,12 @@ async function* askInOrder<C extends DispatchCandidate, P>(
     return undefined
   }
   for (let first = await next(); first !== undefined; first = await next()) {
-    const ended = yield* firstToOpen(first, options.hedge, next)
+    // Each generator in between is paid for by every piece.
+    const ended =
+      options.hedge === undefined ? yield* first.run : yield* firstToOpen(first, options.hedge, next)
     if (ended === ANSWERED) return true
-    for (const { candidate, how } of ended) asking.failed(candidate, how)
+    const failed = Array.isArray(ended) ? ended : [{ candidate: first.candidate, how: ended }]
+    for (const { candidate, how } of failed) asking.failed(candidate, how)
   }
   return false
 }
