@@ -96,7 +96,7 @@ async function openService(): Promise<Service> {
       for (const router of routers) await router.close()
       await stop()
       await simulator.close()
-      rmSync(folder, { recursive: true, force: true })
+      rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
     },
   }
 }
