@@ -1,10 +1,13 @@
+import { FakeListChatModel } from "@langchain/core/utils/testing"
 import {
   CandidatesExhaustedError,
   ConfigError,
   healthBook,
+  isRestart,
   memoryBudget,
   RouterChatModel,
   type RouterChatModelFields,
+  type TrafficLimit,
 } from "tierwise"
 import { describe, expect, it } from "vitest"
 import { deploymentOf, openWorld, replyMetadata, type World } from "./world.ts"
@@ -182,6 +185,40 @@ describe("limits", () => {
     expect(done).toEqual(["first", "urgent", "patient"])
   })
 
+  it("lose nobody in the line, however many come at once", async () => {
+    // At once: between a refusal and a place in the line there is time for others to end.
+    const model = new FakeListChatModel({ responses: ["Hi."] })
+    const router = new RouterChatModel({
+      tiers: ["light"],
+      thresholds: [],
+      deployments: [{ tier: "light", model, price: "free", limits: { concurrency: 2 } }],
+      waitingLine: { timeoutMs: 400 },
+    })
+    const replies = await Promise.allSettled(
+      Array.from({ length: 60 }, async (_, n) => {
+        for (let turn = 0; turn < n; turn++) await Promise.resolve()
+        return router.invoke(`Hello ${n}`)
+      }),
+    )
+    expect(replies.filter(({ status }) => status === "rejected")).toEqual([])
+  })
+
+  it("let nobody who comes later go before those in the line", async () => {
+    await using world = await openLonelyWorld({ waitingLine: {} }, { limits: { concurrency: 1 } })
+    world.simulator.script([{ delayMs: 40 }])
+    const done: string[] = []
+    const ask = async (name: string) => {
+      await world.router.invoke(`Hello ${name}`)
+      done.push(name)
+    }
+    const first = ask("first")
+    const second = ask("second")
+    // It comes in the very moment in which the place is free.
+    const third = first.then(() => ask("third"))
+    await Promise.all([second, third])
+    expect(done).toEqual(["first", "second", "third"])
+  })
+
   it("end a wait that takes too long", async () => {
     await using world = await openLonelyWorld(
       { waitingLine: { timeoutMs: 30 } },
@@ -263,6 +300,46 @@ describe("equals", () => {
   })
 })
 
+describe("several API keys of one model", () => {
+  const byKeys = (world: World, limits: TrafficLimit) =>
+    new RouterChatModel({
+      tiers: ["light"],
+      thresholds: [],
+      order: "round-robin",
+      maxRetries: 0,
+      deployments: ["eu-1", "eu-2"].map((id) => ({
+        ...deploymentOf(world.simulator, "light", "sim-small"),
+        id,
+        limits,
+      })),
+    })
+  const ask = async (router: RouterChatModel) => replyMetadata(await router.invoke("Hello")).deployment
+
+  it("have pauses of their own [C8.key-load-balancing]", async () => {
+    await using world = await openWorld()
+    const router = byKeys(world, {})
+    world.simulator.script([{ status: 429, retryAfter: { seconds: 30 } }])
+    const asked = [await ask(router), await ask(router), await ask(router), await ask(router)]
+    expect(new Set(asked).size).toBe(1)
+    expect(world.bodies()).toHaveLength(5)
+    world.simulator.script([{ status: 429, retryAfter: { seconds: 60 } }])
+    await expect(router.invoke("Hello")).rejects.toMatchObject({
+      attempts: expect.arrayContaining([
+        expect.objectContaining({ outcome: "skipped", because: "cooling-down" }),
+        expect.objectContaining({ deploymentId: asked[0], failure: "rate-limited" }),
+      ]),
+    })
+  })
+
+  it("share the calls, each up to its own limit", async () => {
+    await using world = await openWorld()
+    const router = byKeys(world, { requestsPerMinute: 2 })
+    const asked = [await ask(router), await ask(router), await ask(router), await ask(router)]
+    expect(asked.sort()).toEqual(["eu-1", "eu-1", "eu-2", "eu-2"])
+    await expect(router.invoke("Hello")).rejects.toBeInstanceOf(CandidatesExhaustedError)
+  })
+})
+
 describe("a hedge", () => {
   it("asks a second beside a slow one, takes the first to begin, and settles both", async () => {
     const budget = memoryBudget({ limits: [{ scope: "tenant", window: "total", usd: 1 }] })
@@ -288,6 +365,21 @@ describe("a hedge", () => {
     let text = ""
     for await (const chunk of await world.router.stream("Hello")) text += chunk.text
     expect(text).toBe("The sea is salty.")
+  })
+
+  it("leaves its loser to answer where the winner breaks off", async () => {
+    await using world = await openWorld({ hedge: { afterMs: 30 }, midStream: "restart" })
+    world.simulator.script([
+      { model: "sim-small", delayMs: 3_000 },
+      { model: "sim-medium", answer: "The sea is salty.", cutAfterChunks: 3 },
+      { model: "sim-small", answer: "It is." },
+    ])
+    let text = ""
+    for await (const chunk of await world.router.stream("Hello")) {
+      text = isRestart(chunk) ? "" : text + chunk.text
+    }
+    expect(text).toBe("It is.")
+    expect(deploymentsAsked(world)).toEqual(["sim-small", "sim-medium", "sim-small"])
   })
 
   it("is not made for calls that are as fast as mostly, nor where handlers read along", async () => {

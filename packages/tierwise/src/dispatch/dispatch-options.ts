@@ -116,13 +116,8 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
    * always.
    */
   readonly admit?: ((candidate: C, isRetry: boolean) => Admission | Promise<Admission>) | undefined
-  /**
-   * Waits until there may be room again, `until` at the latest (epoch ms; undefined: when a call ends). False: in vain.
-   * Default: nobody waits in a line.
-   */
-  readonly waitForRoom?:
-    | ((until: number | undefined, signal: AbortSignal | undefined) => Promise<boolean>)
-    | undefined
+  /** Where it waits for who is saturated. Default: nowhere. */
+  readonly line?: PlaceToWait | undefined
   /** When a second candidate is asked beside one that takes long. Default: never. */
   readonly hedge?: Hedging<C> | undefined
   /** Tokens of its context window, for requests that another one refused as too long. Default: larger than any. */
@@ -143,6 +138,13 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
   readonly settings: DispatchSettings
   readonly onStart?: ((candidate: C) => void) | undefined
   readonly onAttempt?: ((attempt: Attempt) => void) | undefined
+}
+
+export interface PlaceToWait {
+  /** Until there may be room again, `until` at the latest (epoch ms; undefined: when a call ends). */
+  wait(until: number | undefined, signal: AbortSignal | undefined): Promise<"turn" | "timeout" | "full">
+  /** The request is over. */
+  leave(): void
 }
 
 /** Until when the whole request may take, with all its attempts. */

@@ -18,26 +18,30 @@ export async function* dispatch<C extends DispatchCandidate, P>(
   const { settings, signal } = options
   const asking = newAsking(options)
   let { candidates } = options
-  for (;;) {
-    // Those who should answer, then those who stand in for them.
-    const { proper, weaker } = byStrength(options, candidates)
-    const isAll = weaker.length === 0
-    let answered = yield* askInOrder(options, proper, asking, isAll)
-    while (!answered && asking.cheapest !== undefined) {
-      // Who failed cannot answer; who was refused could, if there were money.
-      const next = (await options.whenRefused?.(asking.cheapest)) ?? "block"
-      if (next === "block") throw asking.failure()
-      if (next === "downgrade") break
-      // Whoever answers at once, each time, must not keep the caller's own signal from firing.
-      await settings.pause(settings.retryBaseMs, signal)
-      const again = asking.refused
-      Object.assign(asking, { refused: [], cheapest: undefined })
-      answered = yield* askInOrder(options, again, asking, isAll)
+  try {
+    for (;;) {
+      // Those who should answer, then those who stand in for them.
+      const { proper, weaker } = byStrength(options, candidates)
+      const isAll = weaker.length === 0
+      let answered = yield* askInOrder(options, proper, asking, isAll)
+      while (!answered && asking.cheapest !== undefined) {
+        // Who failed cannot answer; who was refused could, if there were money.
+        const next = (await options.whenRefused?.(asking.cheapest)) ?? "block"
+        if (next === "block") throw asking.failure()
+        if (next === "downgrade") break
+        // Whoever answers at once, each time, must not keep the caller's own signal from firing.
+        await settings.pause(settings.retryBaseMs, signal)
+        const again = asking.refused
+        Object.assign(asking, { refused: [], cheapest: undefined })
+        answered = yield* askInOrder(options, again, asking, isAll)
+      }
+      if (answered || (!isAll && (yield* askInOrder(options, weaker, asking, true)))) return
+      if (!(await somebodyIsBack(asking, options))) throw asking.failure()
+      candidates = candidates.filter((candidate) => asking.unavailable.has(candidate))
+      asking.unavailable.clear()
     }
-    if (answered || (!isAll && (yield* askInOrder(options, weaker, asking, true)))) return
-    if (!(await somebodyIsBack(asking, options))) throw asking.failure()
-    candidates = candidates.filter((candidate) => asking.unavailable.has(candidate))
-    asking.unavailable.clear()
+  } finally {
+    options.line?.leave()
   }
 }
 
@@ -47,10 +51,10 @@ async function somebodyIsBack<C extends DispatchCandidate, P>(
   options: DispatchOptions<C, P>,
 ): Promise<boolean> {
   const { unavailable, called } = asking
-  const { settings, signal, deadline, waitForRoom } = options
+  const { settings, signal, deadline, line } = options
   if (unavailable.size === 0 || called > settings.maxFallbackAttempts) return false
   const isFull = [...unavailable.values()].some(({ because }) => because === "saturated")
-  if (isFull && waitForRoom !== undefined) return waitForRoom(soonest(unavailable), signal)
+  if (isFull && line !== undefined) return (await line.wait(soonest(unavailable), signal)) === "turn"
   const waitMs = untilSomebodyIsBack(asking, settings.now(), deadline)
   if (waitMs === undefined) return false
   await settings.pause(waitMs, signal)

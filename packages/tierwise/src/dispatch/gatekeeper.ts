@@ -20,8 +20,8 @@ export interface GatekeeperOptions {
   readonly times?: FirstPieceTimes | undefined
   /** Epoch ms. */
   readonly now: () => number
-  /** A call is over: perhaps somebody who waits has room now. */
-  readonly onEnded?: (() => void) | undefined
+  /** A call of this key is over: perhaps somebody who waits has room now. */
+  readonly onEnded?: ((key: string) => void) | undefined
 }
 
 /** Lets nobody call whom it would be in vain to call now, and learns from how each call ends. */
@@ -69,7 +69,7 @@ export function gatekeeper(options: GatekeeperOptions): Gatekeeper {
         call.ended(endingOf(how, handling))
         slot?.ended(how.ended === "unsent" ? 0 : how.ended === "answered" ? tokensOf(how.usage) : undefined)
         if (flight !== undefined) tell(flight, how, handling, now() - beganAt)
-        onEnded?.()
+        onEnded?.(key)
       },
     }
   }

@@ -12,6 +12,7 @@ function contender(candidate: string, afterMs: number, says: readonly string[] |
     log.push(`${candidate} begins`)
     try {
       await new Promise<void>((resolve) => {
+        if (leaving.signal.aborted) return resolve()
         setTimeout(resolve, afterMs)
         leaving.signal.addEventListener("abort", () => resolve())
       })
@@ -86,6 +87,44 @@ describe("firstToOpen", () => {
     const budget = retryBudget({ share: 0, reserve: 0, perSecond: 0 })
     const { log } = await race([500, ["slow"]], [20, ["quick"]], hedging(50, budget))
     expect(log).not.toContain("b begins")
+  })
+
+  /** A second that needs so long for leave and money. */
+  const joinsLate = async (
+    first: [number, readonly string[] | "fails"],
+    joinMs: number,
+    joins: (log: string[]) => Contender<string, string>,
+  ) => {
+    const log: string[] = []
+    const run = firstToOpen(contender("a", ...first, log), hedging(50), async () => {
+      await new Promise((resolve) => setTimeout(resolve, joinMs))
+      return joins(log)
+    })
+    const reading = read(run)
+    const outcome = Promise.allSettled([reading]).then(([settled]) => settled)
+    await vi.advanceTimersByTimeAsync(first[0])
+    const soFar = [...log]
+    await vi.runAllTimersAsync()
+    return { outcome: await outcome, soFar, log }
+  }
+
+  it("keeps nobody waiting for a second that is slow to join, and cancels and settles it when it does", async () => {
+    const late = (log: string[]) => contender("b", 20, ["never"], log)
+    const { outcome, soFar, log } = await joinsLate([100, ["one", "two"]], 900, late)
+    expect(outcome).toMatchObject({ value: { pieces: ["one", "two"], ended: ANSWERED } })
+    expect(soFar).toEqual(["a begins", "a is settled"])
+    expect(log.slice(2)).toEqual(["b begins", "b is cancelled", "b is settled"])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it("lets no failure to join end an answer, and tells it where nobody answered", async () => {
+    const fails = () => {
+      throw new Error("the ledger is away")
+    }
+    const { outcome } = await joinsLate([500, ["slow"]], 10, fails)
+    expect(outcome).toMatchObject({ value: { pieces: ["slow"], ended: ANSWERED } })
+    const { outcome: none } = await joinsLate([500, "fails"], 10, fails)
+    expect(none).toMatchObject({ status: "rejected", reason: { message: "the ledger is away" } })
   })
 
   it("settles both when the reader leaves", async () => {

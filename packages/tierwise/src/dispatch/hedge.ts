@@ -25,9 +25,14 @@ interface Step<C, P> {
   readonly result: IteratorResult<P, Ended>
 }
 
+/** The second is on its way: it needs leave and money first. */
+const JOINED = "joined"
+
 /**
  * Asks one, and a second beside it where the first takes longer than it mostly does. Yields the pieces of whoever opens
  * first; the other is cancelled. Returns who failed, where nobody answered.
+ *
+ * @throws what `second` threw, if the first does not answer.
  */
 export async function* firstToOpen<C, P>(
   first: Contender<C, P>,
@@ -39,31 +44,54 @@ export async function* firstToOpen<C, P>(
   hedging.budget.called()
   const running = new Map<Contender<C, P>, Promise<Step<C, P>>>()
   const failed: Failed<C>[] = []
+  let isDecided = false
+  let joining: Promise<typeof JOINED> | undefined
+  let noSecond: { readonly error: unknown } | undefined
   const start = (of: Contender<C, P>) =>
     running.set(
       of,
       of.run.next().then((result) => ({ of, result })),
     )
+  const join = async (): Promise<typeof JOINED> => {
+    try {
+      const other = await second()
+      if (other === undefined) return JOINED
+      // Started in any case: only what has begun gives its leave and money back.
+      if (isDecided) other.cancel()
+      start(other)
+    } catch (error) {
+      noSecond = { error }
+    }
+    return JOINED
+  }
   try {
     start(first)
     if ((await inTime([...running.values()], afterMs)) === undefined && hedging.budget.take()) {
-      const other = await second()
-      if (other !== undefined) start(other)
+      joining = join()
     }
-    while (running.size > 0) {
-      const { of, result } = await Promise.race(running.values())
+    while (running.size > 0 || joining !== undefined) {
+      const step = await Promise.race([...running.values(), ...(joining === undefined ? [] : [joining])])
+      if (step === JOINED) {
+        joining = undefined
+        continue
+      }
+      const { of, result } = step
       running.delete(of)
       if (result.done === true) {
         if (result.value === ANSWERED) return ANSWERED
         failed.push({ candidate: of.candidate, how: result.value })
         continue
       }
+      isDecided = true
       for (const other of running.keys()) other.cancel()
       const ended = yield* restOf(of, result.value)
       return ended === ANSWERED ? ANSWERED : [...failed, { candidate: of.candidate, how: ended }]
     }
+    if (noSecond !== undefined) throw noSecond.error
     return failed
   } finally {
+    isDecided = true
+    await joining
     await endAll(running)
   }
 }

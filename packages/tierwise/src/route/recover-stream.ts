@@ -35,9 +35,9 @@ export function goOn(
   pieces: readonly Piece[],
 ): GoingOn | undefined {
   const { midStream, dispatch } = parts
-  const failed = walk.record.attempts().filter(({ outcome }) => outcome === "failed")
+  const failed = failuresOf(walk)
   const last = failed.at(-1)
-  if (midStream === "error" || last?.outcome !== "failed" || !dispatch.handling[last.failure].fallback)
+  if (midStream === "error" || last === undefined || !dispatch.handling[last.failure].fallback)
     return undefined
   const gone = new Set(failed.map(({ deploymentId }) => deploymentId))
   if (gone.size > dispatch.maxFallbackAttempts) return undefined
@@ -73,19 +73,24 @@ export function goOn(
   return { deploymentId, failure, how: "restarted", walk, rung, before: undefined, marker }
 }
 
+/** Without those that lost a race and were cancelled: nothing is wrong with them. */
+function failuresOf({ record }: Pick<Walk, "record">) {
+  return record
+    .attempts()
+    .filter((attempt) => attempt.outcome === "failed")
+    .filter(({ failure }) => failure !== "aborted")
+}
+
 /** The error for a reader who has words of an answer that is not whole. */
 export function brokenStream(
   { record, streamed }: Walk,
   pieces: readonly Piece[],
   error: unknown,
 ): StreamBrokenError {
-  const last = record.attempts().findLast(({ outcome }) => outcome === "failed")
+  const last = failuresOf({ record }).at(-1)
   const partial = streamed && pieces.length > 0 ? (wordsOf(joinPieces(pieces)) ?? "") : ""
-  const failure = last?.outcome === "failed" ? last.failure : "unknown"
-  return new StreamBrokenError(
-    { deploymentId: last?.deploymentId ?? "", failure, partial, cost: record.cost() },
-    error,
-  )
+  const { deploymentId = "", failure = "unknown" } = last ?? {}
+  return new StreamBrokenError({ deploymentId, failure, partial, cost: record.cost() }, error)
 }
 
 /** The break that nobody went on with, told when that is known: who was asked to has cost something too. */

@@ -2,7 +2,7 @@ import { ASSUMED_CONTEXT_WINDOW } from "../catalog/eligibility.ts"
 import { type Balancer, balancer } from "../dispatch/balance/balancer.ts"
 import {
   type CallInFlight,
-  type LaneStats,
+  type TargetStats,
   type LatencyStats,
   latencyStats,
 } from "../dispatch/balance/latency-stats.ts"
@@ -18,7 +18,7 @@ import { gatekeeper } from "../dispatch/gatekeeper.ts"
 import { type HealthBook, healthBook } from "../dispatch/health/health-book.ts"
 import type { Hedging } from "../dispatch/hedge.ts"
 import { type TrafficLimits, trafficLimits } from "../dispatch/limits/rate-limit.ts"
-import { type WaitingLine, waitingLine } from "../dispatch/limits/waiting-line.ts"
+import { type Comer, type WaitingLine, waitingLine } from "../dispatch/limits/waiting-line.ts"
 import { retryBudget } from "../dispatch/retry-budget.ts"
 import type { Candidate, Deployment } from "../spec/catalog.ts"
 import type { FailureKind } from "../spec/dispatch.ts"
@@ -29,7 +29,7 @@ import type { RouterOptions } from "./router-options.ts"
 /** A candidate as dispatch knows it. */
 export type Callee = DispatchCandidate & { readonly candidate: Candidate }
 
-type Rules = Pick<DispatchOptions<Callee, never>, "admit" | "contextOf" | "waitForRoom">
+type Rules = Pick<DispatchOptions<Callee, never>, "admit" | "contextOf" | "line">
 
 /** What dispatch has to keep to in the calls of one lineup, and who comes first in it. */
 export interface Traffic {
@@ -122,7 +122,7 @@ export function trafficControl(options: RouterOptions): TrafficControl {
     stats: order === "least-in-flight" || order === "lowest-latency" ? stats : undefined,
     times,
     now,
-    onEnded: line && (() => void line.free()),
+    onEnded: line && ((key) => line.free(key)),
   })
 
   /** What is said of another version says nothing of this one. */
@@ -189,20 +189,25 @@ export function trafficControl(options: RouterOptions): TrafficControl {
           present = own
           return ranking(deployments, order, balancing, session)
         },
-        rules: ({ priority = 0 }, { inputTokens }) => ({
-          admit: ({ candidate: { deployment, maxOutputTokens } }, isRetry) =>
-            admit(deployment, inputTokens + maxOutputTokens, isRetry),
-          contextOf: ({ candidate: { deployment } }) =>
-            deployment.profile.maxInputTokens ?? ASSUMED_CONTEXT_WINDOW,
-          waitForRoom: line && roomIn(line, priority, now),
-        }),
+        rules({ priority = 0 }, { inputTokens }) {
+          const comer = line?.comer(priority)
+          return {
+            admit({ candidate: { deployment, maxOutputTokens } }, isRetry) {
+              const enter = () => admit(deployment, inputTokens + maxOutputTokens, isRetry)
+              return comer === undefined ? enter() : inTurn(comer, keyOf(deployment), isRetry, enter)
+            },
+            contextOf: ({ candidate: { deployment } }) =>
+              deployment.profile.maxInputTokens ?? ASSUMED_CONTEXT_WINDOW,
+            line: comer,
+          }
+        },
       }
     },
     admitProbe: (deployment, tokens) => gate.admit(keyOf(deployment), tokens, false),
   }
 }
 
-const UNUSED: LaneStats = { inFlight: 0, ewmaLatencyMs: undefined }
+const UNUSED: TargetStats = { inFlight: 0, ewmaLatencyMs: undefined }
 const UNCOUNTED: CallInFlight = { ended: () => {}, failed: () => {} }
 
 interface Counting {
@@ -290,15 +295,21 @@ function lineFrom({ waitingLine: settings }: RouterOptions, now: () => number): 
   return waitingLine({ longest, timeoutMs, now })
 }
 
-/** A place in the line, and one turn more when a limit that is known to end has ended. */
-function roomIn(line: WaitingLine, priority: number, now: () => number) {
-  return async (until: number | undefined, signal: AbortSignal | undefined): Promise<boolean> => {
-    const free = () => void line.free()
-    const timer = until === undefined ? undefined : setTimeout(free, Math.max(1, until - now()))
-    try {
-      return (await line.wait(signal, priority)) === "turn"
-    } finally {
-      clearTimeout(timer)
-    }
+/** Those who stand in the line go first; a retry has had its turn. */
+function inTurn(
+  comer: Comer,
+  key: string,
+  isRetry: boolean,
+  enter: () => Admission | Promise<Admission>,
+): Admission | Promise<Admission> {
+  const told = (admission: Admission): Admission => {
+    if (admission.admitted) comer.leave()
+    else if (admission.because === "saturated") comer.refused(key)
+    return admission
   }
+  if (!comer.mayTry(key) && !isRetry) return told(BEHIND_OTHERS)
+  const admission = enter()
+  return admission instanceof Promise ? admission.then(told) : told(admission)
 }
+
+const BEHIND_OTHERS: Admission = { admitted: false, because: "saturated", until: undefined }

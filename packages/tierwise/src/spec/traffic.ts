@@ -1,7 +1,4 @@
-/**
- * How much one key may be asked: a deployment, or one of its lanes. Whatever is left out is not limited. Each is a whole
- * number of at least 1.
- */
+/** How much a deployment may be asked. Whatever is left out is not limited. Each is a whole number of at least 1. */
 export interface TrafficLimit {
   /** Calls that begin in any 60 s. */
   readonly requestsPerMinute?: number | undefined
@@ -9,19 +6,6 @@ export interface TrafficLimit {
   readonly tokensPerMinute?: number | undefined
   /** Calls that run at the same time. */
   readonly concurrency?: number | undefined
-}
-
-/** One way to the same model: another API key, another account, another region. */
-export interface LaneSettings {
-  /**
-   * Unique in its deployment, without `#`. It is in ids, records and telemetry, so it must not be the key itself: `eu-1`,
-   * not `sk-…`.
-   */
-  readonly name: string
-  /** Its part of the deployment's calls. 0: only when no other lane is left. Default 1. */
-  readonly weight?: number | undefined
-  /** Default: the deployment's limits, for each lane by itself. */
-  readonly limits?: TrafficLimit | undefined
 }
 
 /**

@@ -1,9 +1,9 @@
 import { ConfigError } from "../../spec/errors.ts"
 import type { BalanceKind } from "../../spec/traffic.ts"
-import { type CallInFlight, type LaneStats, type LatencyStats, latencyStats } from "./latency-stats.ts"
+import { type CallInFlight, type TargetStats, type LatencyStats, latencyStats } from "./latency-stats.ts"
 import { rendezvousDraw, sessionHashOf } from "./rendezvous.ts"
 
-/** Who is brought into order: a deployment, or a lane of one. */
+/** Who is brought into order: a deployment. */
 export interface Balanced {
   /** Its stats and its session draws hang on it. */
   readonly id: string
@@ -30,7 +30,7 @@ export interface Balancer {
   order<B extends Balanced>(among: readonly B[], options?: OrderOptions): readonly B[]
   /** A call to this id begins. `least-in-flight` and `lowest-latency` know nothing else. */
   began(id: string): CallInFlight
-  statsOf(id: string): LaneStats
+  statsOf(id: string): TargetStats
 }
 
 export interface BalancerOptions {
@@ -153,7 +153,7 @@ const UNKNOWN_WAIT_MS = 1e12
  * How long one more call would take there, ms, relative to the others, as Finagle has it: the latency for each that is ahead
  * of it and for itself. Where nothing is known one call may find out, and the next ones wait for what it says.
  */
-function expectedWait({ inFlight, ewmaLatencyMs }: LaneStats): number {
+function expectedWait({ inFlight, ewmaLatencyMs }: TargetStats): number {
   if (ewmaLatencyMs !== undefined) return ewmaLatencyMs * (inFlight + 1)
   return inFlight === 0 ? 0 : UNKNOWN_WAIT_MS * inFlight
 }

@@ -1,7 +1,7 @@
 import { ConfigError } from "../../spec/errors.ts"
 
-/** What is known of one lane at a time. */
-export interface LaneStats {
+/** What is known of one target at a time. */
+export interface TargetStats {
   /** Calls that have begun and not ended. */
   readonly inFlight: number
   /**
@@ -23,7 +23,7 @@ export interface CallInFlight {
 }
 
 export interface LatencyStats {
-  of(id: string, at?: number): LaneStats
+  of(id: string, at?: number): TargetStats
   began(id: string): CallInFlight
 }
 
@@ -42,7 +42,7 @@ export interface LatencyStatsOptions {
 /** Below this weight a measurement is forgotten: after three times the decay. */
 const LEAST_WEIGHT = Math.exp(-3)
 
-interface Lane {
+interface Target {
   inFlight: number
   latencyMs: number | undefined
   measuredAt: number
@@ -51,8 +51,8 @@ interface Lane {
 /**
  * The peak EWMA of Finagle (finagle-core, loadbalancer/PeakEwma.scala, read 2026-11-21): an average weighted by age for
  * measurements at uneven times, `latency · w + measured · (1 - w)` with `w = e^(-age / decay)`, except that a measurement
- * above it replaces it. It also falls while nothing is measured, so that a lane that was slow is tried again. Unlike there, a
- * lane that has not been measured for three times the decay counts as never measured, so that one call tries it and not all
+ * above it replaces it. It also falls while nothing is measured, so that a target that was slow is tried again. Unlike there, a
+ * target that has not been measured for three times the decay counts as never measured, so that one call tries it and not all
  * that come before the first answer.
  *
  * One entry for each id that was ever used.
@@ -66,52 +66,52 @@ export function latencyStats({
 }: LatencyStatsOptions): LatencyStats {
   check("decayMs", decayMs)
   check("failureMs", failureMs)
-  const lanes = new Map<string, Lane>()
+  const targets = new Map<string, Target>()
 
-  function laneOf(id: string): Lane {
-    const known = lanes.get(id)
+  function targetOf(id: string): Target {
+    const known = targets.get(id)
     if (known !== undefined) return known
-    const lane: Lane = { inFlight: 0, latencyMs: undefined, measuredAt: 0 }
-    lanes.set(id, lane)
-    return lane
+    const target: Target = { inFlight: 0, latencyMs: undefined, measuredAt: 0 }
+    targets.set(id, target)
+    return target
   }
 
-  const weightOf = (lane: Lane, at: number) => Math.exp(-Math.max(0, at - lane.measuredAt) / decayMs)
+  const weightOf = (target: Target, at: number) => Math.exp(-Math.max(0, at - target.measuredAt) / decayMs)
 
-  function latencyOf(lane: Lane, at: number): number | undefined {
-    if (lane.latencyMs === undefined) return undefined
-    const weight = weightOf(lane, at)
-    return weight < LEAST_WEIGHT ? undefined : Math.max(1, lane.latencyMs * weight)
+  function latencyOf(target: Target, at: number): number | undefined {
+    if (target.latencyMs === undefined) return undefined
+    const weight = weightOf(target, at)
+    return weight < LEAST_WEIGHT ? undefined : Math.max(1, target.latencyMs * weight)
   }
 
-  function measure(lane: Lane, ms: number, at: number): void {
-    const known = latencyOf(lane, at)
+  function measure(target: Target, ms: number, at: number): void {
+    const known = latencyOf(target, at)
     const isPeak = known === undefined || ms > known
-    lane.latencyMs = isPeak ? Math.max(1, ms) : known + ms * (1 - weightOf(lane, at))
-    lane.measuredAt = Math.max(at, lane.measuredAt)
+    target.latencyMs = isPeak ? Math.max(1, ms) : known + ms * (1 - weightOf(target, at))
+    target.measuredAt = Math.max(at, target.measuredAt)
   }
 
   return {
     of(id, at = now()) {
-      const lane = lanes.get(id)
-      return lane === undefined ? UNUSED : { inFlight: lane.inFlight, ewmaLatencyMs: latencyOf(lane, at) }
+      const target = targets.get(id)
+      return target === undefined ? UNUSED : { inFlight: target.inFlight, ewmaLatencyMs: latencyOf(target, at) }
     },
     began(id) {
-      const lane = laneOf(id)
-      lane.inFlight++
+      const target = targetOf(id)
+      target.inFlight++
       let isOpen = true
       const end = (ms: number | undefined) => {
         if (!isOpen) return
         isOpen = false
-        lane.inFlight--
-        if (ms !== undefined && ms >= 0 && ms < Infinity) measure(lane, ms, now())
+        target.inFlight--
+        if (ms !== undefined && ms >= 0 && ms < Infinity) measure(target, ms, now())
       }
       return { ended: end, failed: (ms) => end(ms > failureMs ? ms : failureMs) }
     },
   }
 }
 
-const UNUSED: LaneStats = { inFlight: 0, ewmaLatencyMs: undefined }
+const UNUSED: TargetStats = { inFlight: 0, ewmaLatencyMs: undefined }
 
 function check(name: keyof LatencyStatsOptions, ms: number): void {
   if (ms > 0 && ms < Infinity) return

@@ -36,7 +36,7 @@ export type Entry =
       readonly until: number | undefined
     }
 
-/** The limits of one key: a deployment, or one of its lanes. */
+/** The limits of one deployment. */
 export interface TrafficLimits {
   /**
    * Lets a call in, or says why not and until when. Synchronous: what was let in counts at once.
