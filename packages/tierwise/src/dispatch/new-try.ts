@@ -1,6 +1,7 @@
 import type { DispatchCandidate, DispatchOptions } from "./dispatch-options.ts"
 import type { FailureContext } from "./failures/classify-failure.ts"
 import { linkedAbort } from "./linked-abort.ts"
+import { patientTimer } from "./patient-timer.ts"
 import { type Relay, relay } from "./relay.ts"
 import { type StallWatch, stallWatch } from "./stall-watch.ts"
 import { withSignal } from "./with-signal.ts"
@@ -36,10 +37,10 @@ export function newTry<C extends DispatchCandidate, P>(
     hasTimedOut = true
     own?.abort(tooLate(message))
   }
-  const timer =
+  const endTimer =
     attemptTimeoutMs === undefined
       ? undefined
-      : setTimeout(() => timeOut(`no answer began within ${attemptTimeoutMs} ms`), attemptTimeoutMs)
+      : patientTimer(attemptTimeoutMs, now, () => timeOut(`no answer began within ${attemptTimeoutMs} ms`))
   let stall: StallWatch | undefined
   let pieces: AsyncIterator<P> | undefined
   let rest: Relay<P> | undefined
@@ -69,7 +70,7 @@ export function newTry<C extends DispatchCandidate, P>(
       return rest
     },
     open() {
-      clearTimeout(timer)
+      endTimer?.()
       if (stallTimeoutMs !== undefined) {
         const stalled = () => timeOut(`no more of the answer came within ${stallTimeoutMs} ms`)
         stall = stallWatch(stallTimeoutMs, now, stalled)
@@ -86,7 +87,7 @@ export function newTry<C extends DispatchCandidate, P>(
     },
     wasSent: () => pieces !== undefined,
     close() {
-      clearTimeout(timer)
+      endTimer?.()
       stall?.end()
       own?.unlink()
       // An aborted model closes its run only when it is asked for more.

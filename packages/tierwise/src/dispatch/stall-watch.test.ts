@@ -7,7 +7,10 @@ describe("stallWatch", () => {
 
   const watched = () => {
     const onStall = vi.fn<() => void>()
-    return { onStall, watch: stallWatch(100, Date.now, onStall) }
+    // It may run ahead of the timers, as it does for a process that is busy.
+    let aheadMs = 0
+    const watch = stallWatch(100, () => Date.now() + aheadMs, onStall)
+    return { onStall, watch, busyFor: (busyMs: number) => (aheadMs += busyMs) }
   }
 
   it("tells once of a piece that does not come", () => {
@@ -41,6 +44,22 @@ describe("stallWatch", () => {
     expect(onStall).not.toHaveBeenCalled()
     watch.asked()
     vi.advanceTimersByTime(100)
+    expect(onStall).toHaveBeenCalledTimes(1)
+  })
+
+  it("gives the time again in which nobody could listen, once for each piece", () => {
+    const { onStall, watch, busyFor } = watched()
+    watch.asked()
+    busyFor(60)
+    vi.advanceTimersByTime(100)
+    // It had come, and was only not read.
+    watch.arrived()
+    watch.asked()
+    busyFor(90)
+    vi.advanceTimersByTime(60 + 49)
+    expect(onStall).not.toHaveBeenCalled()
+    busyFor(60)
+    vi.advanceTimersByTime(1)
     expect(onStall).toHaveBeenCalledTimes(1)
   })
 

@@ -1,3 +1,5 @@
+import { graceMs } from "./patient-timer.ts"
+
 /** Sees whether the next piece of an answer that has begun takes too long. */
 export interface StallWatch {
   /** The provider is at work on the next piece. */
@@ -8,24 +10,29 @@ export interface StallWatch {
 }
 
 /**
- * Calls `onStall` once when a piece has been asked for `stallMs` ago and has not come. One timer watches over many pieces: one
- * for each would be a good part of what a piece costs.
+ * Calls `onStall` once when a piece has been asked for `stallMs` ago and has not come; later where this process was too busy to
+ * hear of it. One timer watches over many pieces: one for each would be a good part of what a piece costs.
  */
 export function stallWatch(stallMs: number, now: () => number, onStall: () => void): StallWatch {
   let askedAt: number | undefined
+  /** With this piece. */
+  let wasPatient = false
   let timer: ReturnType<typeof setTimeout> | undefined
 
   function look(): void {
     timer = undefined
     if (askedAt === undefined) return
     const leftMs = askedAt + stallMs - now()
-    if (leftMs > 0) timer = setTimeout(look, leftMs)
+    const more = leftMs > 0 ? leftMs : wasPatient ? 0 : graceMs(-leftMs, stallMs)
+    wasPatient = leftMs <= 0
+    if (more > 0) timer = setTimeout(look, more)
     else onStall()
   }
 
   return {
     asked() {
       askedAt = now()
+      wasPatient = false
       timer ??= setTimeout(look, stallMs)
     },
     arrived() {

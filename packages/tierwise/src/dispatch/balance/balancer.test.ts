@@ -36,9 +36,15 @@ function world(kind: BalanceKind, random = chance()) {
 }
 
 /** How often each came first. */
-function firsts(balance: Balancer, among: readonly Balanced[], count: number): Record<string, number> {
+function firsts(
+  balance: Balancer,
+  among: readonly Balanced[],
+  count: number,
+  inBetween: () => void = () => {},
+): Record<string, number> {
   const came: Record<string, number> = Object.fromEntries(among.map(({ id }) => [id, 0]))
   for (let turn = 0; turn < count; turn++) {
+    inBetween()
     const first = balance.order(among)[0]?.id ?? "none"
     came[first] = (came[first] ?? 0) + 1
   }
@@ -113,6 +119,21 @@ describe("balancer", () => {
     expect(ids(balance.order(among))).toEqual(["fast", "slow"])
   })
 
+  it("spreads those that come in one moment, of which none has begun yet", () => {
+    const among = [one("slow"), one("fast")]
+    const busy = world("lowest-latency")
+    busy.began("slow").ended(3_000)
+    busy.began("fast").ended(1_000)
+    expect(firsts(busy, among, 8)).toEqual({ fast: 6, slow: 2 })
+    const even = world("least-in-flight")
+    const still = even.began("slow")
+    expect(firsts(even, among, 9)).toEqual({ fast: 5, slow: 4 })
+    // What was sent there has begun by now, or goes elsewhere.
+    even.at += 5
+    expect(even.order(among)[0]?.id).toBe("fast")
+    still.ended()
+  })
+
   it("leaves who fails fast alone for a while", () => {
     const balance = world("lowest-latency")
     const among = [one("broken"), one("slow")]
@@ -150,7 +171,7 @@ describe("balancer", () => {
     const balance = world("lowest-latency")
     const among = [one("first"), one("second"), one("third")]
     for (const [index, { id }] of among.entries()) balance.began(id).ended(1_000 * (index + 1))
-    const came = firsts(balance, among, 3_000)
+    const came = firsts(balance, among, 3_000, () => (balance.at += 5))
     expect(came["third"]).toBe(0)
     expect(Math.abs((came["second"] ?? 0) / 3_000 - 1 / 3)).toBeLessThan(0.04)
     expect(ids(balance.order(among)).slice(1).sort()).toHaveLength(2)

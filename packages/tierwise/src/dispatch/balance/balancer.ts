@@ -1,6 +1,6 @@
 import { ConfigError } from "../../spec/errors.ts"
 import type { BalanceKind } from "../../spec/traffic.ts"
-import { type CallInFlight, type TargetStats, type LatencyStats, latencyStats } from "./latency-stats.ts"
+import { type CallInFlight, type LatencyStats, latencyStats, type TargetStats } from "./latency-stats.ts"
 import { rendezvousDraw, sessionHashOf } from "./rendezvous.ts"
 
 /** Who is brought into order: a deployment. */
@@ -104,19 +104,54 @@ const RANKINGS: Readonly<Record<BalanceKind, (options: Required<BalancerOptions>
   cheapest: () => ({ rank: (among) => among.map(({ price }) => price ?? Infinity) }),
   weighted: () => ({ rank: allEqual }),
   "round-robin": inTurn,
-  "least-in-flight": ({ stats, now }) => ({
-    rank: (among) => {
-      const at = now()
-      return among.map(({ id, weight }) => (stats.of(id, at).inFlight + 1) / weight)
+  "least-in-flight": ({ stats, now }) => {
+    const picks = justPicked(stats)
+    return {
+      rank: (among) => {
+        const at = now()
+        return among.map(({ id, weight }) => (picks.of(id, at).inFlight + 1) / weight)
+      },
+      settle: ([first]) => picks.pick(first, now()),
+    }
+  },
+  "lowest-latency": ({ stats, now, random }) => {
+    const picks = justPicked(stats)
+    return {
+      rank: (among) => {
+        const at = now()
+        return among.map(({ id, weight }) => expectedWait(picks.of(id, at)) / weight)
+      },
+      settle: (inOrder) => {
+        preferBetterOfTwo(inOrder, random)
+        picks.pick(inOrder[0], now())
+      },
+    }
+  },
+}
+
+/** About as long as it takes from an order to its call, ms: then the call itself is counted. */
+const PICKED_FOR_MS = 5
+
+/**
+ * The stats, with those calls as in flight that were just sent there and have not begun: of many that come at once, each would
+ * else find the same one idle.
+ */
+function justPicked(stats: LatencyStats) {
+  let picked = new Map<string, number>()
+  let since = 0
+  return {
+    of(id: string, at: number): TargetStats {
+      if (Math.abs(at - since) >= PICKED_FOR_MS) picked = new Map()
+      const known = stats.of(id, at)
+      const more = picked.get(id)
+      return more === undefined ? known : { ...known, inFlight: known.inFlight + more }
     },
-  }),
-  "lowest-latency": ({ stats, now, random }) => ({
-    rank: (among) => {
-      const at = now()
-      return among.map(({ id, weight }) => expectedWait(stats.of(id, at)) / weight)
+    pick(first: Balanced | undefined, at: number): void {
+      if (first === undefined) return
+      if (picked.size === 0) since = at
+      picked.set(first.id, (picked.get(first.id) ?? 0) + 1)
     },
-    settle: (inOrder) => preferBetterOfTwo(inOrder, random),
-  }),
+  }
 }
 
 function allEqual(among: readonly Balanced[]): readonly number[] {

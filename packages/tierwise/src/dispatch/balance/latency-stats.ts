@@ -94,7 +94,9 @@ export function latencyStats({
   return {
     of(id, at = now()) {
       const target = targets.get(id)
-      return target === undefined ? UNUSED : { inFlight: target.inFlight, ewmaLatencyMs: latencyOf(target, at) }
+      return target === undefined
+        ? UNUSED
+        : { inFlight: target.inFlight, ewmaLatencyMs: latencyOf(target, at) }
     },
     began(id) {
       const target = targetOf(id)
