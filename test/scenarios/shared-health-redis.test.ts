@@ -8,12 +8,12 @@ import { createClient } from "@redis/client"
 import { Redis } from "ioredis"
 import { healthBook } from "tierwise"
 import { type RedisClient, redisHealth } from "tierwise/redis"
+import { healthStoreContract, type MakeHealthStore } from "tierwise/testing"
 import { afterAll, afterEach, describe, expect, it } from "vitest"
 import { describeWithService, startOwnServices } from "../services.ts"
 import type { Order, Report } from "./shared-health-process.ts"
 
-const LEASE_MS = 300
-const PROBE = { known: 0, leaseMs: LEASE_MS, failedProbes: 0 }
+const PROBE = { known: 0, leaseMs: 60_000, failedProbes: 0 }
 
 describeWithService("redis", (url) => {
   const redis = new Redis(url)
@@ -35,87 +35,44 @@ describeWithService("redis", (url) => {
     redis.disconnect()
   })
 
-  describe.for(["ioredis", "@redis/client"])("health in Redis, through %s", (kind) => {
-    it("keeps the first of two openings, lets one process probe, and tells what changed", async () => {
-      const { client, end } = await clientOf(kind, url)
-      const store = open(client)
-      const first = await store.tripped("a", { known: 0, openForMs: 200 })
-      const opened = { key: "a", state: "open", failedProbes: 0, probeForMs: 0 }
-      expect(first).toMatchObject({ done: true, circuit: opened })
-      const { version, openForMs } = first.circuit
-      expect(openForMs).toBeGreaterThan(100)
-      const second = await store.tripped("a", { known: 0, openForMs: 60_000 })
-      expect(second).toMatchObject({ done: false, circuit: { version } })
-      expect(second.circuit.openForMs).toBeLessThanOrEqual(200)
-      const early = await store.claimProbe("a", { ...PROBE, known: version, probe: "early" })
-      expect(early).toMatchObject({ done: false, circuit: { version } })
-
-      await passed(200)
-      const claims = await Promise.all(
-        ["p", "q", "r"].map((probe) => store.claimProbe("a", { ...PROBE, known: version, probe })),
-      )
-      expect(claims.map(({ done }) => done)).toEqual([true, false, false])
-      const failed = { probe: "p", how: "badly", openForMs: 100, failedProbes: 1 } as const
-      expect(await store.probeEnded("a", { ...failed, probe: "q", known: 0 })).toMatchObject({
-        done: false,
-        circuit: { failedProbes: 0 },
+  describe.for(["ioredis", "@redis/client"])(
+    "health in Redis keeps the contract of every store, through %s",
+    (kind) => {
+      let end = () => {}
+      let made: Promise<RedisClient> | undefined
+      const clientOnce = async () => {
+        const { client, end: endIt } = await clientOf(kind, url)
+        end = endIt
+        return client
+      }
+      afterAll(() => end())
+      const make: MakeHealthStore = async () => {
+        made ??= clientOnce()
+        return { store: open(await made), passed }
+      }
+      it.for(healthStoreContract(make))("$name", async ({ run }) => {
+        await expect(run()).resolves.toBeUndefined()
       })
-      const { circuit: reopened } = await store.probeEnded("a", { ...failed, known: 0 })
-      expect(reopened).toMatchObject({ state: "open", failedProbes: 1, probeForMs: 0 })
+    },
+  )
 
-      const changes = await store.changesSince(version)
-      expect(changes).toMatchObject({ version: reopened.version, circuits: [{ key: "a", failedProbes: 1 }] })
-      expect(await store.changesSince(changes.version)).toEqual({
-        version: reopened.version,
-        circuits: [],
-        cooldowns: [],
-      })
-      end()
-    })
-
-    it("keeps the longest cooldown until somebody ends it", async () => {
-      const { client, end } = await clientOf(kind, url)
-      const store = open(client)
-      await store.cool("a b", 60_000, "rate limited: 5 a minute")
-      const { version, forMs } = await store.cool("a b", 1_000, "overloaded")
-      expect(forMs).toBeGreaterThan(59_000)
-      expect((await store.changesSince(0)).cooldowns).toMatchObject([
-        { key: "a b", because: "rate limited: 5 a minute" },
-      ])
-      await store.warm("a b")
-      expect((await store.changesSince(version)).cooldowns).toMatchObject([{ key: "a b", forMs: 0 }])
-      end()
-    })
-  })
-
-  it("gives the place of a lost probe away when its lease is over, and hears the lost one no more", async () => {
-    const store = open()
-    expect(await store.claimProbe("a", { ...PROBE, probe: "lost" })).toMatchObject({ done: true })
-    const { circuit } = await store.claimProbe("a", { ...PROBE, probe: "next" })
-    expect(circuit.probeForMs).toBeGreaterThan(0)
-    const early = await store.claimProbe("a", { ...PROBE, known: circuit.version, probe: "next" })
-    expect(early.done).toBe(false)
-    await passed(LEASE_MS)
-    const next = await store.claimProbe("a", { ...PROBE, known: circuit.version, probe: "next" })
-    expect(next.done).toBe(true)
-    const end = { known: 0, how: "well", openForMs: 1, failedProbes: 0 } as const
-    expect(await store.probeEnded("a", { ...end, probe: "lost" })).toMatchObject({ done: false })
-    const ended = await store.probeEnded("a", { ...end, probe: "next" })
-    expect(ended).toMatchObject({ done: true, circuit: { state: "closed" } })
-  })
-
-  it("changes nothing for a process that has not seen the latest", async () => {
-    const store = open()
-    const { circuit } = await store.claimProbe("a", { ...PROBE, probe: "p" })
-    const end = { probe: "p", openForMs: 1, failedProbes: 0, known: 0 } as const
-    const { circuit: closed } = await store.probeEnded("a", { ...end, how: "well" })
-    const stale = { known: circuit.version, openForMs: 1_000 }
-    const notDone = { done: false, circuit: closed }
-    expect(await store.tripped("a", stale)).toEqual(notDone)
-    expect(await store.claimProbe("a", { ...PROBE, ...stale, probe: "q" })).toEqual(notDone)
-    expect(await store.probeEnded("a", { ...end, probe: "q", how: "badly" })).toEqual(notDone)
-    const seen = await store.tripped("a", { ...stale, known: closed.version })
-    expect(seen).toMatchObject({ done: true, circuit: { state: "open" } })
+  it("takes what was written at a time to come, before Redis's clock was set back, to be over", async () => {
+    const name = newName()
+    const store = open(redis, name)
+    const { circuit } = await store.tripped("a", { known: 0, openForMs: 60_000 })
+    await store.claimProbe("b", { ...PROBE, probe: "p" })
+    await store.cool("a", 60_000, "overloaded")
+    await setAhead(name, 3_600_000)
+    const { version, circuits, cooldowns } = await store.changesSince(0)
+    expect(circuits).toMatchObject([
+      { key: "a", state: "open", openForMs: 0 },
+      { key: "b", state: "open", probeForMs: 0 },
+    ])
+    expect(cooldowns).toMatchObject([{ forMs: 0, isCalledOff: false }])
+    const claimed = await store.claimProbe("a", { ...PROBE, known: circuit.version, probe: "p" })
+    expect(claimed.done).toBe(true)
+    expect(claimed.circuit.version).toBeGreaterThan(version)
+    expect((await store.cool("a", 20_000, "rate-limited")).forMs).toBeGreaterThan(10_000)
   })
 
   it("tells a thousand changes at once, and goes on after them", async () => {
@@ -225,6 +182,16 @@ describeWithService("redis", (url) => {
     one?.end()
     other?.end()
   })
+
+  /** As if everything had been written by a clock that was ahead. */
+  async function setAhead(name: string, byMs: number): Promise<void> {
+    const [records] = keysOf(name)
+    for (const [field, record] of Object.entries(await redis.hgetall(records))) {
+      if (field === "version") continue
+      const later = record.replaceAll(/\b\d{13}\b/g, (at) => `${Number(at) + byMs}`)
+      await redis.hset(records, field, later)
+    }
+  }
 
   /** Four processes, each with a clock of its own, that begin together. */
   async function startAll(order: Omit<Order, "clockAheadMs">): Promise<readonly ChildProcess[]> {

@@ -4,6 +4,9 @@ const KEPT_MS = 3_600_000
 /** Beyond it what changed longest ago is forgotten. */
 const MOST_RECORDS = 10_000
 
+/** Redis was set back if what is written comes from so far ahead, ms. Less may be a replica that took over. */
+const CLOCK_STEP_MS = 1_000
+
 /** How much one answer tells at most; the next one goes on. */
 const MOST_CHANGES = 1_000
 
@@ -12,12 +15,13 @@ const MOST_CHANGES = 1_000
  *
  * KEYS are all it touches: 1 the records (hash), 2 their fields by version (sorted set). The hash has `version`, the latest
  * one, and
- * - `c:<key>`, a circuit: version, until when it is kept, open or closed, open until, failed probes, until when the place of
- *   the probe is taken, and the probe's name;
- * - `p:<key>`, a cooldown: version, until when it is kept, its end, and why.
+ * - `c:<key>`, a circuit: version, when it was written, until when it is kept, open or closed, open until, failed probes,
+ *   until when the place of the probe is taken, and the name of the probe that had it last or told how it ended;
+ * - `p:<key>`, a cooldown: version, when it was written, until when it is kept, its end (0: it was called off), and why.
  *
  * A version is the time of the change in µs, or one more than the latest if that is more: a Redis that was emptied goes on
- * above what it has told. Both keys expire when nothing in them is of use any more.
+ * above what it has told. What was written at a time to come, before the clock was set back, is over: else all would wait for
+ * that time. Both keys expire when nothing in them is of use any more.
  *
  * ARGV: 1 the step, 2 the target's key, then what the step needs. Times are in ms; the answer tells durations.
  */
@@ -42,7 +46,7 @@ end
 local function forget()
   local tooMany = call('ZCARD', changes) - ${MOST_RECORDS}
   for _, field in ipairs(call('ZRANGE', changes, 0, 9)) do
-    local keptUntil = string.match(call('HGET', records, field) or '', '^%d+ (%d+) ')
+    local keptUntil = string.match(call('HGET', records, field) or '', '^%d+ %d+ (%d+) ')
     if tooMany > 0 or not keptUntil or tonumber(keptUntil) < now then
       call('HDEL', records, field)
       call('ZREM', changes, field)
@@ -53,7 +57,7 @@ end
 
 local function write(field, keptUntil, text)
   local version = max(latest() + 1, time[1] * 1000000 + time[2])
-  local record = integer(version) .. ' ' .. integer(keptUntil) .. ' ' .. text
+  local record = table.concat({integer(version), integer(now), integer(keptUntil), text}, ' ')
   call('HSET', records, 'version', integer(version), field, record)
   call('ZADD', changes, integer(version), field)
   forget()
@@ -63,26 +67,33 @@ local function write(field, keptUntil, text)
   return version
 end
 
+local function ending(writtenAt, at)
+  if tonumber(writtenAt) > now + ${CLOCK_STEP_MS} then return math.min(tonumber(at), now) end
+  return tonumber(at)
+end
+
 local function circuitOf(key)
-  local version, state, openUntil, failed, probeUntil, probe =
-    string.match(call('HGET', records, 'c:' .. key) or '', '^(%d+) %d+ (%a+) (%d+) (%d+) (%d+) (.*)$')
+  local version, at, state, openUntil, failed, probeUntil, probe =
+    string.match(call('HGET', records, 'c:' .. key) or '', '^(%d+) (%d+) %d+ (%a+) (%d+) (%d+) (%d+) (.*)$')
   if not version then return nil end
   return {
-    version = tonumber(version), state = state, openUntil = tonumber(openUntil), failed = tonumber(failed),
-    probeUntil = tonumber(probeUntil), probe = probe,
+    version = tonumber(version), state = state, openUntil = ending(at, openUntil), failed = tonumber(failed),
+    probeUntil = ending(at, probeUntil), probe = probe,
   }
 end
 
 local function circuitAnswer(outcome, key, c)
-  return {outcome, key, integer(c.version), c.state, left(c.openUntil), integer(c.failed), left(c.probeUntil)}
+  local failed, probeFor = integer(c.failed), left(c.probeUntil)
+  return {outcome, key, integer(c.version), c.state, left(c.openUntil), failed, probeFor, c.probe}
 end
 
 local function writeCircuit(outcome, state, openUntil, failed, probeUntil, probe)
   local keptUntil = max(now, openUntil, probeUntil) + ${KEPT_MS}
   local text = table.concat({state, integer(openUntil), integer(failed), integer(probeUntil), probe}, ' ')
   local version = write('c:' .. key, keptUntil, text)
-  local c = {version = version, state = state, openUntil = openUntil, failed = failed, probeUntil = probeUntil}
-  return circuitAnswer(outcome, key, c)
+  return circuitAnswer(outcome, key, {
+    version = version, state = state, openUntil = openUntil, failed = failed, probeUntil = probeUntil, probe = probe,
+  })
 end
 
 -- Nobody is let in: for a while, or because somebody finds out just now.
@@ -91,14 +102,15 @@ local function isTaken(c)
 end
 
 local function pauseOf(key)
-  local version, ends, because =
-    string.match(call('HGET', records, 'p:' .. key) or '', '^(%d+) %d+ (%d+) (.*)$')
+  local version, at, ends, because =
+    string.match(call('HGET', records, 'p:' .. key) or '', '^(%d+) (%d+) %d+ (%d+) (.*)$')
   if not version then return nil end
-  return {version = tonumber(version), ends = tonumber(ends), because = because}
+  return {version = tonumber(version), ends = ending(at, ends), because = because}
 end
 
 local function pauseAnswer(key, p)
-  return {'pause', key, integer(p.version), left(p.ends), p.because}
+  local isCalledOff = p.version > 0 and p.ends == 0
+  return {'pause', key, integer(p.version), left(p.ends), isCalledOff and 1 or 0, p.because}
 end
 
 local function writePause(ends, keptUntil, because)
@@ -127,9 +139,10 @@ if step == 'ended' then
   local c, known, probe, how, failed = circuitOf(key), tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[7])
   local isNews = c and c.version > known
   if c and c.probe ~= probe and (isNews or c.probeUntil > now) then return circuitAnswer('other', key, c) end
-  if how == 'well' then return writeCircuit('done', 'closed', 0, 0, 0, '') end
-  if how == 'badly' then return writeCircuit('done', 'open', now + tonumber(ARGV[6]), failed, 0, '') end
-  return writeCircuit('done', 'open', c and c.state == 'open' and c.openUntil or now, failed, 0, '')
+  -- Its name stays: told again, it is known as the same one.
+  if how == 'well' then return writeCircuit('done', 'closed', 0, 0, 0, probe) end
+  if how == 'badly' then return writeCircuit('done', 'open', now + tonumber(ARGV[6]), failed, 0, probe) end
+  return writeCircuit('done', 'open', c and c.state == 'open' and c.openUntil or now, failed, 0, probe)
 end
 
 -- ARGV: 3 for how long, 4 why

@@ -87,7 +87,16 @@ function stepFrom(answer: Answer): SharedStep {
   return { done: answer[0] === "done", circuit: circuitFrom(answer) }
 }
 
-function circuitFrom([, key, version, state, openForMs, failedProbes, probeForMs]: Answer): SharedCircuit {
+function circuitFrom([
+  ,
+  key,
+  version,
+  state,
+  openForMs,
+  failedProbes,
+  probeForMs,
+  probe,
+]: Answer): SharedCircuit {
   return {
     key: `${key}`,
     version: Number(version),
@@ -95,11 +104,18 @@ function circuitFrom([, key, version, state, openForMs, failedProbes, probeForMs
     openForMs: Number(openForMs),
     failedProbes: Number(failedProbes),
     probeForMs: Number(probeForMs),
+    probe: `${probe}`,
   }
 }
 
-function cooldownFrom([, key, version, forMs, because]: Answer): SharedCooldown {
-  return { key: `${key}`, version: Number(version), forMs: Number(forMs), because: `${because}` }
+function cooldownFrom([, key, version, forMs, isCalledOff, because]: Answer): SharedCooldown {
+  return {
+    key: `${key}`,
+    version: Number(version),
+    forMs: Number(forMs),
+    isCalledOff: Number(isCalledOff) === 1,
+    because: `${because}`,
+  }
 }
 
 /** A script counts whole ms. What is longer than any clock counts is as good as for ever. */

@@ -61,6 +61,8 @@ export interface SharedCircuit {
   readonly failedProbes: number
   /** For how long the place of the probe is taken at most, ms. 0: it is free. */
   readonly probeForMs: number
+  /** The probe that had its place, or told how it ended, last. Empty: none since the opening. */
+  readonly probe: string
 }
 
 /** A pause that a target asked for. */
@@ -69,6 +71,8 @@ export interface SharedCooldown {
   readonly version: number
   /** ms. 0: it is over, or was called off. */
   readonly forMs: number
+  /** Somebody ended it for all, before its time. One that is merely over says nothing of what others found out since. */
+  readonly isCalledOff: boolean
   readonly because: string
 }
 
@@ -111,7 +115,7 @@ export interface ProbeWish extends Knowing {
 export interface ProbeEnd extends Knowing {
   readonly probe: string
   readonly how: CallEnding
-  /** For how long it opens after one that ended badly, ms, > 0. */
+  /** For how long it opens after one that ended badly, ms. 0: that is over already. */
   readonly openForMs: number
   /** Together with this one. */
   readonly failedProbes: number
@@ -119,7 +123,8 @@ export interface ProbeEnd extends Knowing {
 
 /**
  * What several processes know together of the targets they call. Every method rejects, in good time, while the store is
- * away; the processes then go on with what each knows by itself.
+ * away; the processes then go on with what each knows by itself. A step that was done though its answer was lost does no
+ * harm. `healthStoreContract` of `tierwise/testing` checks a store.
  *
  * A step that rests on less than the store knows is not done: the answer says what is true, and the process takes it over.
  */
@@ -130,10 +135,14 @@ export interface HealthStore {
   tripped(key: string, trip: Trip): Promise<SharedStep>
   /** Asks for the place of the probe: at any time one process has it. A circuit that nobody knows here is taken to be open, as the asking process says. */
   claimProbe(key: string, wish: ProbeWish): Promise<SharedStep>
-  /** Also of a probe that was sent without a claim, while the store was away. It counts unless somebody has found out since. */
+  /**
+   * Also of a probe that was sent without a claim, while the store was away. It counts unless somebody has found out since,
+   * or another probe is under way. Told again because the answer was lost, it counts again.
+   */
   probeEnded(key: string, end: ProbeEnd): Promise<SharedStep>
   /** The longest pause wins. The answer is the one that counts. */
   cool(key: string, forMs: number, because: string): Promise<SharedCooldown>
+  /** Calls off a pause that is not over; otherwise nothing changes. */
   warm(key: string): Promise<SharedCooldown>
   /** @param version 0: all that is known. */
   changesSince(version: number): Promise<HealthChanges>

@@ -117,6 +117,35 @@ describe("circuitBreaker", () => {
     expect(breaker.state()).toBe("closed")
   })
 
+  it("stays open no longer than was left of it when its clock is set back, and is over when it is set ahead", () => {
+    const { breaker, waitFor, now } = opened()
+    waitFor(5_000)
+    expect(breaker.enter().allowed).toBe(false)
+    waitFor(-3_600_000)
+    expect(breaker.until).toBe(now() + OPEN_MS - 5_000)
+    waitFor(OPEN_MS - 5_001)
+    expect(breaker.state()).toBe("open")
+    waitFor(1)
+    expect(breaker.state()).toBe("half-open")
+    const lost = admitted(breaker)
+    waitFor(-3_600_000)
+    expect(breaker.enter()).toEqual({ allowed: false, until: now() + LEASE_MS })
+    waitFor(3_600_000)
+    expect(admitted(breaker).isProbe).toBe(true)
+    lost.ended("well")
+    // What was over once is not open again.
+    expect(breaker.state()).toBe("half-open")
+  })
+
+  it("is over for good when its clock was ahead for a moment", () => {
+    const { breaker, waitFor } = opened()
+    waitFor(3_600_000)
+    expect(breaker.until).toBeUndefined()
+    waitFor(-3_600_000)
+    expect(breaker.state()).toBe("half-open")
+    expect(admitted(breaker).isProbe).toBe(true)
+  })
+
   it.for([
     ["the last calls", { calls: 4, share: 0.5 }],
     ["the last time", { ms: 10_000, share: 0.5, least: 4 }],

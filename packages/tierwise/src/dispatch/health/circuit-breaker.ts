@@ -15,6 +15,7 @@ import {
   type TimeWindow,
 } from "./call-tally.ts"
 import { listeners } from "./listeners.ts"
+import { endOf, lasting } from "./time-left.ts"
 
 export interface BreakerOptions {
   /** Bad calls in a row that open the circuit, a positive whole number. Default 5. Not beside `window`. */
@@ -80,6 +81,8 @@ export interface CircuitBreaker {
  * while; then exactly one, the probe, and all others are refused until that one has ended: well, and it closes; badly, and
  * it opens for twice as long.
  *
+ * A clock that is set back makes no opening longer; one that is set ahead ends it.
+ *
  * A call that ends `neither` counts neither way, and such a probe leaves its place to the next caller. A call that began
  * before the last opening or closing says nothing any more. A probe that never ends loses its place when its lease is over.
  *
@@ -93,10 +96,10 @@ export function circuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
   let state: BreakerState = "closed"
   // Grows with each opening and closing. Calls of an earlier turn are not counted.
   let turn = 0
-  let openUntil = 0
+  let opening = lasting(0, 0)
   let failedProbes = 0
   let probe: Admission | "elsewhere" | undefined
-  let probeUntil = 0
+  let lease = lasting(0, 0)
 
   function enter(): BreakerEntry {
     if (state === "closed") return new Admission(callEnded, turn)
@@ -105,15 +108,14 @@ export function circuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
     if (until !== undefined) return { allowed: false, until }
     const call = new Admission(probeEnded, turn, true)
     probe = call
-    probeUntil = at + probeLeaseMs
+    lease = lasting(at + probeLeaseMs, at)
     become("half-open", "probe-sent", at)
     return call
   }
 
   function refusedUntil(at: number): number | undefined {
     if (state === "closed") return undefined
-    if (at < openUntil) return openUntil
-    return probe !== undefined && at < probeUntil ? probeUntil : undefined
+    return endOf(opening, at) ?? (probe && endOf(lease, at))
   }
 
   function callEnded(call: Admission, how: CallEnding): void {
@@ -134,7 +136,7 @@ export function circuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
   function open(because: BreakerChangeReason): void {
     const at = now()
     begin()
-    openUntil = at + openTime()
+    opening = lasting(at + openTime(), at)
     become("open", because, at)
   }
 
@@ -161,6 +163,12 @@ export function circuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
     if (from !== to) watchers.tell({ key, from, to, because, at })
   }
 
+  function stateAt(at?: number): BreakerState {
+    if (state !== "open") return state
+    const isOver = at === undefined ? endOf(opening, now()) === undefined : at >= opening.until
+    return isOver ? "half-open" : "open"
+  }
+
   function learn(told: ToldCircuit): void {
     if (told.state === "closed") {
       if (state !== "closed") close("told")
@@ -168,19 +176,19 @@ export function circuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
     }
     const at = now()
     begin()
-    openUntil = told.until
+    opening = lasting(told.until, at)
     failedProbes = told.failedProbes
-    probeUntil = told.probeUntil
-    if (at < probeUntil) probe = "elsewhere"
+    lease = lasting(told.probeUntil, at)
+    if (at < told.probeUntil) probe = "elsewhere"
     // A probe was sent in this opening, here or elsewhere: it goes on being half-open.
-    if (at < openUntil || state === "closed") become("open", "told", at)
+    if (at < told.until || state === "closed") become("open", "told", at)
   }
 
   return {
     key,
     enter,
     learn,
-    state: (at = now()) => (state === "open" && at >= openUntil ? "half-open" : state),
+    state: stateAt,
     get until() {
       return refusedUntil(now())
     },

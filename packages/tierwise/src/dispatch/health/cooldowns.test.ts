@@ -42,6 +42,23 @@ describe("cooldowns", () => {
     expect(["a", "b", "c", "d"].map((key) => of.until(key))).toEqual([undefined, 30, undefined, 40])
   })
 
+  it("last no longer than was left of them when the clock is set back", () => {
+    const { of, waitFor, now } = world(2)
+    waitFor(5_000)
+    of.cool("a", now() + 100, "")
+    of.cool("b", now() + 50, "")
+    waitFor(30)
+    expect(of.until("a")).toBe(now() + 70)
+    waitFor(-1_000)
+    expect([of.until("a"), of.until("b")]).toEqual([now() + 70, now() + 50])
+    // The longest of what is left.
+    expect(of.cool("a", now() + 60, "")).toBe(false)
+    expect(of.cool("a", now() + 80, "")).toBe(true)
+    waitFor(50)
+    of.cool("c", now() + 10, "")
+    expect([of.until("a"), of.until("b"), of.until("c")]).toEqual([now() + 30, undefined, now() + 10])
+  })
+
   it("keep the longest of what is left, in any order", () => {
     const steps = fc.array(
       fc.record({

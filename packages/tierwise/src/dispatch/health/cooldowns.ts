@@ -1,4 +1,5 @@
 import { ConfigError } from "../../spec/errors.ts"
+import { endOf, type Lasting, lasting } from "./time-left.ts"
 
 export interface Cooldown {
   /** Epoch ms. */
@@ -7,7 +8,7 @@ export interface Cooldown {
   readonly because: string
 }
 
-/** Pauses that targets asked for. */
+/** Pauses that targets asked for. A clock that is set back makes none longer. */
 export interface Cooldowns {
   /**
    * The longest wins; one that is over already is nothing. Returns whether anything changed.
@@ -39,11 +40,13 @@ export function cooldowns({ now, most = MOST_COOLDOWNS }: CooldownsOptions): Coo
   if (!(Number.isSafeInteger(most) && most > 0)) {
     throw new ConfigError("cooldowns.most", `${most} is not a number of keys`, "give a positive whole number")
   }
-  const kept = new Map<string, Cooldown>()
+  const kept = new Map<string, { readonly pause: Lasting; readonly because: string }>()
 
   function of(key: string): Cooldown | undefined {
     const found = kept.get(key)
-    if (found === undefined || found.until > now()) return found
+    if (found === undefined) return undefined
+    const until = endOf(found.pause, now())
+    if (until !== undefined) return { until, because: found.because }
     kept.delete(key)
     return undefined
   }
@@ -52,8 +55,9 @@ export function cooldowns({ now, most = MOST_COOLDOWNS }: CooldownsOptions): Coo
     const at = now()
     let first: string | undefined
     let firstUntil = Number.POSITIVE_INFINITY
-    for (const [key, { until }] of kept) {
-      if (until <= at) kept.delete(key)
+    for (const [key, { pause }] of kept) {
+      const until = endOf(pause, at)
+      if (until === undefined) kept.delete(key)
       else if (until < firstUntil) [first, firstUntil] = [key, until]
     }
     if (kept.size >= most && first !== undefined) kept.delete(first)
@@ -64,9 +68,10 @@ export function cooldowns({ now, most = MOST_COOLDOWNS }: CooldownsOptions): Coo
       if (!Number.isFinite(until)) {
         throw new ConfigError("cooldown.until", `${until} is not a time`, "give epoch milliseconds")
       }
-      if (until <= now() || until <= (of(key)?.until ?? 0)) return false
+      const at = now()
+      if (until <= at || until <= (of(key)?.until ?? 0)) return false
       if (kept.size >= most && !kept.has(key)) makeRoom()
-      kept.set(key, { until, because })
+      kept.set(key, { pause: lasting(until, at), because })
       return true
     },
     until: (key) => of(key)?.until,

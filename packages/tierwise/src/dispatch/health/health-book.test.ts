@@ -1,20 +1,20 @@
-import fc from "fast-check"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
-import type {
-  BreakerCall,
-  BreakerChange,
-  CallEnding,
-  HealthEntry,
-  HealthStore,
-  SharedCircuit,
-  SharedCooldown,
-  SharedStep,
-} from "../../spec/health.ts"
-import { must } from "../../testing/contract.ts"
+import type { BreakerChange, HealthStore } from "../../spec/health.ts"
+import { memoryHealth } from "../../testing/memory-health.ts"
+import {
+  admitted,
+  type Line,
+  NO_POLLS,
+  refreshed,
+  type SharedBooksOptions,
+  START,
+  sharedBooks,
+  trip,
+  turns,
+} from "../../testing/shared-books.ts"
 import type { BreakerOptions } from "./circuit-breaker.ts"
-import { type HealthBook, type HealthBookOptions, healthBook } from "./health-book.ts"
+import { type HealthBookOptions, healthBook } from "./health-book.ts"
 
-const START = Date.UTC(2026, 0, 15, 12)
 const OPEN_MS = 1_000
 const LONGEST_MS = 6_000
 const LEASE_MS = 60_000
@@ -24,8 +24,6 @@ const BREAKER: BreakerOptions = {
   longestOpenMs: LONGEST_MS,
   probeLeaseMs: LEASE_MS,
 }
-/** Nobody asks in the background. */
-const NO_POLLS = 2 ** 31 - 1
 
 describe("healthBook", () => {
   it("lets calls in at once, and refuses by breaker or cooldown, each with its time", () => {
@@ -70,31 +68,32 @@ describe("healthBook", () => {
 
   it("takes no setting that is wrong", () => {
     expect(() => healthBook({ pollMs: 0 })).toThrow(/^health\.pollMs: /)
+    expect(() => healthBook({ probeLeaveMs: -1 })).toThrow(/^health\.probeLeaveMs: /)
     expect(() => healthBook({ breaker: { failures: -1 } })).toThrow(/^breaker\.failures: /)
   })
 })
 
 describe("books that share a store", () => {
   it("learn of an opening, though their clocks differ, and one of them sends the probe", async () => {
-    const { books, waitFor, settled } = shared({ skewsMs: [0, -7_000, 90_000] })
+    const { books, waitFor } = shared({ skewsMs: [0, -7_000, 90_000] })
     const [one, two, three] = books
     trip(one, "a")
-    await settled()
+    await turns()
     await refreshed(books)
     for (const book of books) expect(book.enter("a")).toMatchObject({ because: "circuit-open" })
     waitFor(OPEN_MS)
     const entries = await Promise.all([two.enter("a"), three.enter("a"), one.enter("a"), two.enter("a")])
     expect(entries.map(({ allowed }) => allowed)).toEqual([true, false, false, false])
     admitted(entries[0]).ended("well")
-    await settled()
+    await turns()
     await refreshed(books)
     for (const book of books) expect(admitted(book.enter("a")).isProbe).toBe(false)
   })
 
   it("double the time of an opening whoever sends the probe", async () => {
-    const { books, waitFor, settled, store } = shared()
+    const { books, waitFor, store } = shared()
     trip(books[0], "a")
-    await settled()
+    await turns()
     const waits: (number | undefined)[] = []
     for (const turn of [0, 1, 2, 0]) {
       await refreshed(books)
@@ -102,42 +101,42 @@ describe("books that share a store", () => {
       waits.push(openForMs)
       waitFor(openForMs ?? 0)
       admitted(await books[turn as 0].enter("a")).ended("badly")
-      await settled()
+      await turns()
     }
     expect(waits).toEqual([1_000, 2_000, 4_000, 6_000])
   })
 
   it("count together even where one has not heard the latest", async () => {
-    const { books, waitFor, settled, store } = shared()
+    const { books, waitFor, store } = shared()
     const [one, two] = books
     trip(one, "a")
-    await settled()
+    await turns()
     await two.refresh()
     waitFor(OPEN_MS)
     admitted(await one.enter("a")).ended("badly")
-    await settled()
+    await turns()
     waitFor(2 * OPEN_MS)
     // It knows of no failed probe yet; asking for the place it learns of it, and asks again.
     admitted(await two.enter("a")).ended("badly")
-    await settled()
+    await turns()
     expect((await store.changesSince(0)).circuits).toMatchObject([{ failedProbes: 2, openForMs: 4_000 }])
   })
 
   it("close when they ask for the probe and another's has answered", async () => {
-    const { books, waitFor, settled } = shared()
+    const { books, waitFor } = shared()
     const [one, two] = books
     trip(one, "a")
-    await settled()
+    await turns()
     await two.refresh()
     waitFor(OPEN_MS)
     admitted(await one.enter("a")).ended("well")
-    await settled()
+    await turns()
     expect(admitted(await two.enter("a")).isProbe).toBe(false)
     expect(two.report("a").breaker).toBe("closed")
   })
 
   it("lose no news that come while a step is under way", async () => {
-    const { books, waitFor, settled, store, clock } = shared()
+    const { books, waitFor, store, clock } = shared()
     const [one] = books
     let goOn = () => {}
     const gate = new Promise<void>((resolve) => {
@@ -155,14 +154,14 @@ describe("books that share a store", () => {
       pollMs: NO_POLLS,
     })
     trip(one, "a")
-    await settled()
+    await turns()
     await late.refresh()
     waitFor(OPEN_MS)
     const probe = admitted(await one.enter("a"))
     const entering = late.enter("a")
-    await settled()
+    await turns()
     probe.ended("well")
-    await settled()
+    await turns()
     await late.refresh()
     goOn()
     // Its claim was refused for the sake of a probe that has ended well since.
@@ -172,10 +171,10 @@ describe("books that share a store", () => {
   })
 
   it("give the place of a lost probe to one of the others", async () => {
-    const { books, waitFor, settled } = shared()
+    const { books, waitFor } = shared()
     const [one, two, three] = books
     trip(one, "a")
-    await settled()
+    await turns()
     await refreshed(books)
     waitFor(OPEN_MS)
     const lost = admitted(await one.enter("a"))
@@ -184,46 +183,46 @@ describe("books that share a store", () => {
     const entries = await Promise.all([three.enter("a"), two.enter("a")])
     expect(entries.filter(({ allowed }) => allowed)).toHaveLength(1)
     lost.ended("well")
-    await settled()
+    await turns()
     expect(two.report("a").breaker).toBe("half-open")
     expect(await two.enter("a")).toMatchObject({ allowed: false })
   })
 
   it("hand the place on when a probe says nothing", async () => {
-    const { books, waitFor, settled } = shared()
+    const { books, waitFor } = shared()
     const [one, two] = books
     trip(one, "a")
-    await settled()
+    await turns()
     await refreshed(books)
     waitFor(OPEN_MS)
     admitted(await one.enter("a")).ended("neither")
-    await settled()
+    await turns()
     await refreshed(books)
     expect(admitted(await two.enter("a")).isProbe).toBe(true)
   })
 
   it("do not open by what one found out before another found it well", async () => {
-    const { books, waitFor, settled } = shared()
+    const { books, waitFor } = shared()
     const [one, two] = books
     const early = [0, 1, 2].map(() => admitted(two.enter("a")))
-    await settled()
+    await turns()
     trip(one, "a")
-    await settled()
+    await turns()
     waitFor(OPEN_MS)
     admitted(await one.enter("a")).ended("well")
-    await settled()
+    await turns()
     for (const call of early) call.ended("badly")
     expect(two.report("a").breaker).toBe("open")
-    await settled()
+    await turns()
     await refreshed(books)
     expect(books.map((book) => book.report("a").breaker)).toEqual(["closed", "closed", "closed"])
   })
 
   it("share cooldowns, and their end", async () => {
-    const { books, settled } = shared({ skewsMs: [0, 5_000, -5_000] })
+    const { books } = shared({ skewsMs: [0, 5_000, -5_000] })
     const [one, two, three] = books
     one.cool("a", START + 20_000, "rate-limited")
-    await settled()
+    await turns()
     await refreshed(books)
     expect(two.report("a")).toEqual({
       breaker: "closed",
@@ -231,31 +230,31 @@ describe("books that share a store", () => {
       because: "rate-limited",
     })
     three.cool("a", START - 5_000 + 10_000, "overloaded")
-    await settled()
+    await turns()
     await refreshed(books)
     expect(one.report("a")).toMatchObject({ coolingUntil: START + 20_000, because: "rate-limited" })
     two.warm("a")
-    await settled()
+    await turns()
     await refreshed(books)
     expect(books.map((book) => book.report("a"))).toEqual(books.map(() => ({ breaker: "closed" })))
   })
 
   it("tell the store of a cooldown that hardly grew only once", async () => {
-    const { books, settled, asked } = shared()
+    const { books, asked } = shared()
     for (let ms = 0; ms < 1_000; ms += 100) books[0].cool("a", START + 20_000 + ms, "rate-limited")
-    await settled()
+    await turns()
     expect(asked.filter((step) => step === "cool")).toHaveLength(1)
   })
 
   it("go on alone while the store is away, and say so once until it is back", async () => {
-    const { books, waitFor, settled, setAway, problems, clock } = shared()
+    const { books, waitFor, lineIs, problems, clock } = shared()
     const [one, two] = books
     admitted(one.enter("a")).ended("well")
-    await settled()
-    setAway(true)
+    await turns()
+    lineIs("away")
     trip(one, "a")
     trip(two, "a")
-    await settled()
+    await turns()
     for (let refresh = 0; refresh < 3; refresh++) await one.refresh()
     expect(problems.filter((problem) => problem.startsWith("0"))).toEqual([
       '0 The shared health "fake" is not available: it is away. This process goes on with what it knows.',
@@ -266,36 +265,240 @@ describe("books that share a store", () => {
     admitted(probes[0]).ended("well")
     admitted(probes[1]).ended("badly")
     expect([one.report("a").breaker, two.report("a").breaker]).toEqual(["closed", "open"])
-    await settled()
-    setAway(false)
+    expect(two.report("a").until).toBe(clock() + 2 * OPEN_MS)
+    await turns()
+    lineIs("well")
     await refreshed(books)
-    setAway(true)
+    // What was told first counts.
+    expect([one.report("a").breaker, two.report("a").breaker]).toEqual(["closed", "closed"])
+    lineIs("away")
     await one.refresh()
     expect(problems.filter((problem) => problem.startsWith("0"))).toHaveLength(2)
-    expect(two.report("a").until).toBe(clock() + 2 * OPEN_MS)
   })
 
   it("tell what a probe found that was sent while the store was away", async () => {
-    const { books, waitFor, settled, setAway } = shared()
+    const { books, waitFor, lineIs } = shared()
     const [one, two] = books
     trip(one, "a")
-    await settled()
+    await turns()
     await refreshed(books)
     waitFor(OPEN_MS)
-    setAway(true)
+    lineIs("away")
     const probe = admitted(await one.enter("a"))
-    setAway(false)
+    lineIs("well")
     probe.ended("well")
-    await settled()
+    await turns()
     await two.refresh()
     expect([one, two].map((book) => book.report("a").breaker)).toEqual(["closed", "closed"])
   })
 
-  it("hear nothing after their end, and say only how their probe ended", async () => {
-    const { books, waitFor, settled, asked } = shared()
+  it.for(["away", "deaf"] as const)(
+    "tell how a probe ended once the store hears it that was %s",
+    async (line) => {
+      const { books, waitFor, lineIs } = shared()
+      const [one, two] = books
+      trip(one, "a")
+      await turns()
+      await refreshed(books)
+      waitFor(OPEN_MS)
+      const probe = admitted(await one.enter("a"))
+      await two.refresh()
+      lineIs(line)
+      probe.ended("well")
+      await turns()
+      expect(two.report("a")).toMatchObject({ breaker: "half-open", until: START + OPEN_MS + LEASE_MS })
+      lineIs("well")
+      await one.refresh()
+      await two.refresh()
+      expect([one, two].map((book) => book.report("a"))).toEqual([
+        { breaker: "closed" },
+        { breaker: "closed" },
+      ])
+    },
+  )
+
+  it("take their own claim for no news where its answer was lost", async () => {
+    const { books, waitFor, lineIs } = shared()
     const [one, two] = books
     trip(one, "a")
-    await settled()
+    await turns()
+    await refreshed(books)
+    const changes: BreakerChange[] = []
+    one.onChange((change) => void changes.push(change))
+    waitFor(OPEN_MS)
+    lineIs("deaf")
+    const probe = admitted(await one.enter("a"))
+    lineIs("well")
+    await one.refresh()
+    expect(one.enter("a")).toMatchObject({ allowed: false })
+    expect(await two.enter("a")).toMatchObject({ allowed: false })
+    lineIs("away")
+    probe.ended("well")
+    await turns()
+    lineIs("well")
+    await one.refresh()
+    expect(changes.map(({ because }) => because)).toEqual(["probe-sent", "probe-answered"])
+    await two.refresh()
+    expect(two.report("a")).toEqual({ breaker: "closed" })
+  })
+
+  it("are not kept out by a place of their own that the store has not heard the end of", async () => {
+    const { books, waitFor, lineIs } = shared()
+    const [one, two] = books
+    trip(one, "a")
+    await turns()
+    waitFor(OPEN_MS)
+    const probe = admitted(await one.enter("a"))
+    lineIs("away")
+    probe.ended("badly")
+    await turns()
+    waitFor(2 * OPEN_MS)
+    const next = admitted(await one.enter("a"))
+    expect(next.isProbe).toBe(true)
+    lineIs("well")
+    next.ended("well")
+    await turns()
+    await two.refresh()
+    expect([one, two].map((book) => book.report("a"))).toEqual([{ breaker: "closed" }, { breaker: "closed" }])
+  })
+
+  it("say how their last probe ended before they ask for the next", async () => {
+    const { books, waitFor, lineIs, asked } = shared()
+    const [one, two] = books
+    trip(one, "a")
+    await turns()
+    waitFor(OPEN_MS)
+    const probe = admitted(await one.enter("a"))
+    lineIs("away")
+    probe.ended("badly")
+    await turns()
+    lineIs("well")
+    waitFor(2 * OPEN_MS)
+    asked.length = 0
+    expect(admitted(await one.enter("a")).isProbe).toBe(true)
+    expect(asked).toEqual(["ended", "claim"])
+    await two.refresh()
+    expect(await two.enter("a")).toMatchObject({ allowed: false })
+  })
+
+  it("hear no lost probe after another one has found out", async () => {
+    const { books, waitFor } = shared()
+    const [one, two] = books
+    trip(one, "a")
+    await turns()
+    await refreshed(books)
+    waitFor(OPEN_MS)
+    const lost = admitted(await one.enter("a"))
+    waitFor(LEASE_MS)
+    admitted(await two.enter("a")).ended("well")
+    await turns()
+    await one.refresh()
+    lost.ended("badly")
+    await turns()
+    await refreshed(books)
+    expect([one, two].map((book) => book.report("a").breaker)).toEqual(["closed", "closed"])
+  })
+
+  it("go by what they found out themselves as long as they cannot tell", async () => {
+    const { books, store, waitFor, clock } = shared()
+    const [one] = books
+    const isCut = () => Promise.reject(new Error("it is away"))
+    const claimProbe: HealthStore["claimProbe"] = (...args) => store.claimProbe(...args).then(isCut)
+    const cut: HealthStore = { ...store, claimProbe, probeEnded: isCut, cool: isCut }
+    const book = healthBook({ breaker: BREAKER, store: cut, now: clock, random: () => 0.5, pollMs: NO_POLLS })
+    trip(one, "a")
+    one.cool("b", START + 60_000, "overloaded")
+    one.warm("b")
+    await turns()
+    await book.refresh()
+    waitFor(OPEN_MS)
+    admitted(await book.enter("a")).ended("well")
+    book.cool("b", START + 60_000, "rate-limited")
+    one.cool("b", START + 30_000, "overloaded")
+    await turns()
+    one.warm("b")
+    await turns()
+    await book.refresh()
+    expect(book.report("a")).toEqual({ breaker: "closed" })
+    expect(book.report("b")).toMatchObject({ coolingUntil: START + 60_000, because: "rate-limited" })
+    book.end()
+  })
+
+  it("tell again of a pause and of its end that the store did not hear of", async () => {
+    const { books, lineIs, asked, waitFor } = shared()
+    const [one, two] = books
+    lineIs("away")
+    one.cool("a", START + 20_000, "rate-limited")
+    one.cool("b", START + 1_000, "overloaded")
+    await turns()
+    waitFor(1_000)
+    lineIs("well")
+    await one.refresh()
+    await two.refresh()
+    expect(two.report("a")).toMatchObject({ coolingUntil: START + 20_000, because: "rate-limited" })
+    // It is over, and is told to nobody.
+    expect(asked.filter((step) => step === "cool")).toHaveLength(3)
+    lineIs("away")
+    two.warm("a")
+    await turns()
+    lineIs("well")
+    await two.refresh()
+    await one.refresh()
+    expect([one, two].map((book) => book.report("a"))).toEqual([{ breaker: "closed" }, { breaker: "closed" }])
+  })
+
+  it("take no pause that is long over for one that was called off", async () => {
+    const { books, store, waitFor, lineIs } = shared()
+    const [one, two] = books
+    await store.cool("a", 1_000, "overloaded")
+    waitFor(1_000)
+    one.cool("a", START + 30_000, "rate-limited")
+    lineIs("away")
+    two.cool("a", START + 30_000, "rate-limited")
+    await turns()
+    lineIs("well")
+    await refreshed(books)
+    for (const book of [one, two]) expect(book.report("a")).toMatchObject({ because: "rate-limited" })
+  })
+
+  it("keep a pause that they are about to tell of, though an older one was called off", async () => {
+    const { books, itself } = shared()
+    const [one] = books
+    await itself.cool("a", 60_000, "overloaded")
+    await itself.warm("a")
+    one.cool("a", START + 30_000, "rate-limited")
+    await one.refresh()
+    await turns()
+    expect(one.report("a")).toMatchObject({ coolingUntil: START + 30_000, because: "rate-limited" })
+  })
+
+  it("keep no target shut for longer than was said when a clock is set back", async () => {
+    const { books, waitFor, setClock, clock } = shared()
+    const [one, two] = books
+    trip(one, "a")
+    one.cool("b", START + 1_000, "rate-limited")
+    await turns()
+    await two.refresh()
+    for (const book of [0, 1]) setClock(book, -3_600_000)
+    const by = clock() - 3_600_000
+    for (const book of [one, two]) {
+      expect(book.report("a").until).toBe(by + OPEN_MS)
+      expect(book.report("b").coolingUntil).toBe(by + 1_000)
+    }
+    // And others still hear of what it learns.
+    one.cool("b", by + 20_000, "quota-exhausted")
+    await turns()
+    await two.refresh()
+    expect(two.report("b").because).toBe("quota-exhausted")
+    waitFor(OPEN_MS)
+    expect(admitted(await one.enter("a")).isProbe).toBe(true)
+  })
+
+  it("hear nothing after their end, and say only how their probe ended", async () => {
+    const { books, waitFor, asked } = shared()
+    const [one, two] = books
+    trip(one, "a")
+    await turns()
     await refreshed(books)
     waitFor(OPEN_MS)
     const probe = admitted(await one.enter("a"))
@@ -303,13 +506,77 @@ describe("books that share a store", () => {
     asked.length = 0
     one.cool("b", START + 60_000, "rate-limited")
     trip(one, "c")
-    await settled()
+    await turns()
     expect(asked).toEqual([])
     probe.ended("well")
-    await settled()
+    await turns()
     await two.refresh()
     expect(two.report("a").breaker).toBe("closed")
   })
+})
+
+describe("a book whose store is slow", () => {
+  beforeEach(() => void vi.useFakeTimers({ now: START }))
+  afterEach(() => void vi.useRealTimers())
+
+  it("lets nobody wait longer than a tenth of a second, and gives back a place that comes later", async () => {
+    const { books, waitFor, answersAfter } = slow()
+    const [one, two] = books
+    trip(one, "a")
+    await turns()
+    await two.refresh()
+    waitFor(OPEN_MS)
+    answersAfter(300)
+    const entering = one.enter("a")
+    await vi.advanceTimersByTimeAsync(100)
+    expect(await entering).toEqual({
+      allowed: false,
+      because: "circuit-open",
+      until: START + OPEN_MS + 100,
+    })
+    // Nobody else asks for it meanwhile.
+    expect(one.enter("a")).toMatchObject({ allowed: false })
+    await vi.advanceTimersByTimeAsync(500)
+    answersAfter(0)
+    await two.refresh()
+    expect(admitted(await two.enter("a")).isProbe).toBe(true)
+  })
+
+  it("lets the next one wait as long as it takes, so that somebody finds out", async () => {
+    const { books, waitFor, answersAfter } = slow()
+    const [one] = books
+    trip(one, "a")
+    await turns()
+    waitFor(OPEN_MS)
+    answersAfter(150)
+    void one.enter("a")
+    await vi.advanceTimersByTimeAsync(500)
+    const entering = one.enter("a")
+    await vi.advanceTimersByTimeAsync(150)
+    const probe = admitted(await entering)
+    probe.ended("badly")
+    await vi.advanceTimersByTimeAsync(150)
+    waitFor(2 * OPEN_MS)
+    // And the one after it does not.
+    const next = one.enter("a")
+    await vi.advanceTimersByTimeAsync(100)
+    expect(await next).toMatchObject({ allowed: false })
+  })
+
+  /** Its answers come after so long, by the timers. */
+  function slow() {
+    let afterMs = 0
+    const underWay = async (what: string) => {
+      if (what.endsWith("asked") || afterMs === 0) return
+      await new Promise((resolve) => setTimeout(resolve, afterMs))
+    }
+    return {
+      ...shared({ underWay }),
+      answersAfter: (ms: number) => {
+        afterMs = ms
+      },
+    }
+  }
 })
 
 describe("a book asks what is new", () => {
@@ -319,7 +586,7 @@ describe("a book asks what is new", () => {
   it("at its first call, while calls go on, and five seconds longer; and keeps no program alive", async () => {
     const timers = vi.spyOn(globalThis, "setTimeout")
     const asked: string[] = []
-    const book = healthBook({ store: memoryHealth({ now: Date.now, asked }), breaker: BREAKER })
+    const book = healthBook({ store: spied(asked), breaker: BREAKER })
     expect(vi.getTimerCount()).toBe(0)
     const call = admitted(book.enter("a"))
     await vi.advanceTimersByTimeAsync(10_000)
@@ -337,181 +604,56 @@ describe("a book asks what is new", () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it("not for ever for the sake of a call that never ends", async () => {
-    const book = healthBook({ store: memoryHealth({ now: Date.now }), breaker: BREAKER })
-    admitted(book.enter("a"))
+  it("while it refuses everybody", async () => {
+    const asked: string[] = []
+    const book = healthBook({ store: spied(asked), breaker: { failures: 3, openMs: 60_000 } })
+    trip(book, "a")
+    book.cool("b", START + 60_000, "rate-limited")
+    for (const key of ["a", "b"]) {
+      asked.length = 0
+      for (let second = 0; second < 10; second++) {
+        await vi.advanceTimersByTimeAsync(1_000)
+        expect(book.enter(key)).toMatchObject({ allowed: false })
+      }
+      expect(asked).toHaveLength(40)
+    }
+    book.end()
+  })
+
+  it.for([
+    ["while it is in use", false, ["changes", "ended"]],
+    ["after its end", true, ["ended"]],
+  ] as const)("until it has told how its probe ended, %s", async ([, hasEnded, expected]) => {
+    const { book, asked, lineIs } = deafTo()
+    trip(book, "a")
+    await vi.advanceTimersByTimeAsync(2 * OPEN_MS)
+    lineIs("away")
+    admitted(await book.enter("a")).ended("well")
+    if (hasEnded) book.end()
+    await vi.advanceTimersByTimeAsync(20_000)
+    lineIs("well")
+    asked.length = 0
+    await vi.advanceTimersByTimeAsync(250)
+    expect(asked).toEqual(expected)
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it("no longer than a probe's lease for the sake of an end that cannot be told", async () => {
+    const { book, lineIs } = deafTo()
+    trip(book, "a")
+    await vi.advanceTimersByTimeAsync(2 * OPEN_MS)
+    lineIs("away")
+    admitted(await book.enter("a")).ended("well")
     await vi.advanceTimersByTimeAsync(LEASE_MS + 250)
     expect(vi.getTimerCount()).toBe(0)
   })
-})
 
-/** A step of the world: what a caller, the time or a line to the store does next. */
-type Step = (world: World) => void | Promise<void>
-
-/** Three books whose questions and answers are under way for as long as the scheduler likes. */
-class World {
-  isDead = true
-  readonly pending: { readonly call: BreakerCall; readonly book: number }[] = []
-  readonly probes = new Set<BreakerCall>()
-  readonly entering = new Set<Promise<unknown>>()
-  readonly changes: BreakerChange[][] = [[], [], []]
-  readonly made: ReturnType<typeof shared>
-  readonly scheduler: fc.Scheduler
-  openings = 0
-
-  constructor(scheduler: fc.Scheduler) {
-    this.scheduler = scheduler
-    this.made = shared({
-      skewsMs: [0, -3_000, 5_000],
-      scheduler,
-      // No probe is ever lost here: then two at once are one too many.
-      breaker: { ...BREAKER, probeLeaseMs: 10 ** 9 },
-    })
-    for (const [index, book] of this.made.books.entries()) {
-      book.onChange((change) => {
-        this.changes[index]?.push(change)
-        if (change.because === "tripped") this.openings++
-      })
-    }
-  }
-
-  get books() {
-    return this.made.books
-  }
-
-  enter(book: number): void {
-    const entered = this.books[book as 0].enter("a")
-    if (!(entered instanceof Promise)) {
-      this.seen(book, entered)
-      return
-    }
-    const entering = entered.then((entry) => this.seen(book, entry))
-    this.entering.add(entering)
-    void entering.finally(() => this.entering.delete(entering))
-  }
-
-  seen(book: number, entry: HealthEntry): void {
-    if (!entry.allowed) return
-    if (entry.call.isProbe) {
-      this.probes.add(entry.call)
-      must(this.probes.size === 1, `${this.probes.size} probes at once`)
-    }
-    this.pending.push({ call: entry.call, book })
-  }
-
-  end(nth: number, how: CallEnding = this.isDead ? "badly" : "well"): void {
-    const [ended] = this.pending.splice(nth % Math.max(1, this.pending.length), 1)
-    if (ended === undefined) return
-    this.probes.delete(ended.call)
-    ended.call.ended(how)
-  }
-
-  /** Also what the store finds wrong. */
-  mustHaveNoProblem(): void {
-    const [problem] = this.made.problems
-    must(problem === undefined, `${problem}`)
-  }
-
-  /** Everything that is under way to or from the store arrives. */
-  async drain(): Promise<void> {
-    do {
-      await this.scheduler.waitIdle()
-      await turns()
-    } while (this.scheduler.count() > 0)
-  }
-
-  async hearAll(): Promise<void> {
-    const heard = refreshed(this.books)
-    await this.drain()
-    await heard
-  }
-}
-
-const bookIndex = fc.nat(2)
-const steps: fc.Arbitrary<Step>[] = [
-  bookIndex.map((book) => (world: World) => world.enter(book)),
-  bookIndex.map((book) => (world: World) => world.enter(book)),
-  bookIndex.map((book) => (world: World) => {
-    for (let call = 0; call < 3; call++) {
-      world.enter(book)
-      world.end(world.pending.length - 1)
-    }
-  }),
-  fc.nat(20).map((nth) => (world: World) => world.end(nth)),
-  fc.nat(20).map((nth) => (world: World) => world.end(nth)),
-  fc.nat(20).map((nth) => (world: World) => world.end(nth, "neither")),
-  fc.constantFrom(1, OPEN_MS / 2, OPEN_MS, 3 * OPEN_MS).map((ms) => (world: World) => world.made.waitFor(ms)),
-  bookIndex.map((book) => (world: World) => void world.books[book as 0].refresh()),
-  fc.nat(3).map((count) => async (world: World) => {
-    for (let one = 0; one < count && world.scheduler.count() > 0; one++) await world.scheduler.waitOne()
-    await turns()
-  }),
-  fc.integer({ min: 0, max: 4 }).map((dice) => (world: World) => {
-    world.isDead = dice > 0
-  }),
-]
-const stories = fc.array(fc.oneof(...steps), { maxLength: 80, size: "max" })
-
-describe("three books over one store, in any order of calls, ends, questions and answers", () => {
-  it("never send two probes at once, let nobody wait for one, and close when one ends well", async () => {
-    let probed = 0
-    await fc.assert(
-      fc.asyncProperty(fc.scheduler(), stories, async (scheduler, story) => {
-        const world = new World(scheduler)
-        for (const step of story) {
-          await step(world)
-          await turns()
-        }
-        await world.drain()
-        world.mustHaveNoProblem()
-        must(world.entering.size === 0, "a caller waits though the store has answered all")
-        probed += world.changes.flat().filter(({ because }) => because === "probe-sent").length
-
-        // Whatever happened: when it is well again, one probe finds out, and all are let in.
-        world.isDead = false
-        while (world.pending.length > 0) world.end(0, "neither")
-        await world.drain()
-        await world.hearAll()
-        world.made.waitFor(LONGEST_MS)
-        const isOpen = world.books.some((book) => book.report("a").breaker !== "closed")
-        for (const book of [0, 1, 2, 0]) world.enter(book)
-        await world.drain()
-        if (isOpen) must(world.probes.size === 1, `${world.probes.size} probes`)
-        while (world.pending.length > 0) world.end(0)
-        await world.drain()
-        await world.hearAll()
-        world.mustHaveNoProblem()
-        for (const book of world.books) {
-          must(book.report("a").breaker === "closed", `${book.report("a").breaker} though it is well`)
-        }
-        for (const changes of world.changes) {
-          for (const [index, { from }] of changes.entries()) {
-            must(from === (changes[index - 1]?.to ?? "closed"), `change ${index} began as ${from}`)
-          }
-        }
-        for (const book of world.books) book.end()
-      }),
-      { numRuns: 300 },
-    )
-    // Else nothing was tried.
-    expect(probed).toBeGreaterThan(100)
-  })
-
-  it("never open by calls that their callers aborted", async () => {
-    const ends = fc.array(fc.tuple(bookIndex, fc.nat(20), fc.boolean()), { maxLength: 60 })
-    await fc.assert(
-      fc.asyncProperty(fc.scheduler(), ends, async (scheduler, story) => {
-        const world = new World(scheduler)
-        for (const [book, nth, isEnd] of story) {
-          if (isEnd) world.end(nth, "neither")
-          else world.enter(book)
-        }
-        await world.drain()
-        must(world.openings === 0, "it opened")
-        for (const book of world.books) book.end()
-      }),
-      { numRuns: 50 },
-    )
+  it("not for ever for the sake of a call that never ends", async () => {
+    const book = healthBook({ store: memoryHealth(Date.now), breaker: BREAKER })
+    admitted(book.enter("a"))
+    await vi.advanceTimersByTimeAsync(LEASE_MS + 250)
+    expect(vi.getTimerCount()).toBe(0)
   })
 })
 
@@ -526,178 +668,36 @@ function alone(options: HealthBookOptions = {}) {
   }
 }
 
-interface SharedOptions {
-  /** How far each book's clock is ahead of the store's, ms. */
-  readonly skewsMs?: readonly [number, number, number]
-  readonly scheduler?: fc.Scheduler
-  readonly breaker?: BreakerOptions
+function shared(options: Partial<SharedBooksOptions> = {}) {
+  return sharedBooks({ breaker: BREAKER, ...options })
 }
 
-function shared({ skewsMs = [0, 0, 0], scheduler, breaker = BREAKER }: SharedOptions = {}) {
-  let at = START
-  let isAway = false
-  let probes = 0
+/** By the clock of the timers. */
+function spied(asked: string[]): HealthStore {
+  const store = memoryHealth(Date.now)
+  return {
+    ...store,
+    changesSince: (since) => {
+      asked.push("changes")
+      return store.changesSince(since)
+    },
+  }
+}
+
+/** A book that asks what is new, and a store that may not hear how a probe ended. */
+function deafTo() {
   const asked: string[] = []
-  const problems: string[] = []
-  const store = memoryHealth({ now: () => at, asked, isAway: () => isAway, scheduler })
-  const bookWith = (skewMs: number, index: number) =>
-    healthBook({
-      breaker,
-      store,
-      now: () => at + skewMs,
-      random: () => 0.5,
-      newId: () => `probe-${probes++}`,
-      pollMs: NO_POLLS,
-      onProblem: ({ message }) => void problems.push(`${index} ${message}`),
-    })
-  const [first, second, third] = skewsMs
-  const books = [bookWith(first, 0), bookWith(second, 1), bookWith(third, 2)] as const
+  let line: Line = "well"
+  const store = spied(asked)
+  const probeEnded: HealthStore["probeEnded"] = (key, end) => {
+    asked.push("ended")
+    return line === "well" ? store.probeEnded(key, end) : Promise.reject(new Error("it is away"))
+  }
   return {
-    books,
-    store,
+    book: healthBook({ store: { ...store, probeEnded }, breaker: BREAKER }),
     asked,
-    problems,
-    clock: () => at,
-    settled: turns,
-    setAway: (to: boolean) => {
-      isAway = to
+    lineIs: (now: Line) => {
+      line = now
     },
-    waitFor: (ms: number) => {
-      at += ms
-    },
-  }
-}
-
-/** Lets all promises go on that can. */
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 30; turn++) await Promise.resolve()
-}
-
-async function refreshed(books: readonly HealthBook[]): Promise<void> {
-  await Promise.all(books.map((book) => book.refresh()))
-}
-
-function trip(book: HealthBook, key: string): void {
-  for (let call = 0; call < 3; call++) admitted(book.enter(key)).ended("badly")
-}
-
-function admitted(entry: HealthEntry | Promise<HealthEntry> | undefined): BreakerCall {
-  if (entry === undefined || entry instanceof Promise || !entry.allowed) {
-    throw new Error(`not let in: ${JSON.stringify(entry)}`)
-  }
-  return entry.call
-}
-
-interface MemoryHealthOptions {
-  readonly now: () => number
-  /** Gets the name of each step. */
-  readonly asked?: string[]
-  readonly isAway?: () => boolean
-  /** When questions arrive, and answers. Default: at once. */
-  readonly scheduler?: fc.Scheduler | undefined
-}
-
-interface Circuit {
-  readonly version: number
-  readonly state: "open" | "closed"
-  readonly openUntil: number
-  readonly failedProbes: number
-  readonly probeUntil: number
-  readonly probe: string
-}
-
-/** What every store does, in one process. */
-function memoryHealth({ now, asked = [], isAway, scheduler }: MemoryHealthOptions): HealthStore {
-  const circuits = new Map<string, Circuit>()
-  const pauses = new Map<string, { version: number; until: number; because: string }>()
-  let version = 0
-
-  async function step<T>(name: string, take: () => T): Promise<T> {
-    asked.push(name)
-    await scheduler?.schedule(Promise.resolve(), `${name} asked`)
-    if (isAway?.() === true) throw new Error("it is away")
-    const answer = take()
-    await scheduler?.schedule(Promise.resolve(), `${name} answered`)
-    return answer
-  }
-
-  const shown = (key: string, circuit: Circuit): SharedCircuit => ({
-    key,
-    version: circuit.version,
-    state: circuit.state,
-    openForMs: Math.max(0, circuit.openUntil - now()),
-    failedProbes: circuit.failedProbes,
-    probeForMs: Math.max(0, circuit.probeUntil - now()),
-  })
-  const write = (key: string, circuit: Omit<Circuit, "version">): SharedStep => {
-    const written = { ...circuit, version: ++version }
-    circuits.set(key, written)
-    return { done: true, circuit: shown(key, written) }
-  }
-  const other = (key: string, circuit: Circuit): SharedStep => ({ done: false, circuit: shown(key, circuit) })
-  const isTaken = ({ openUntil, probeUntil }: Circuit) => openUntil > now() || probeUntil > now()
-  const open = (openUntil: number, failedProbes: number) => ({
-    state: "open" as const,
-    openUntil,
-    failedProbes,
-    probeUntil: 0,
-    probe: "",
-  })
-  const paused = (key: string): SharedCooldown => {
-    const { version = 0, until = 0, because = "" } = pauses.get(key) ?? {}
-    return { key, version, forMs: Math.max(0, until - now()), because }
-  }
-
-  return {
-    name: "fake",
-    tripped: (key, { known, openForMs }) =>
-      step("tripped", () => {
-        const circuit = circuits.get(key)
-        if (circuit !== undefined && (circuit.version > known || isTaken(circuit))) return other(key, circuit)
-        return write(key, open(now() + openForMs, 0))
-      }),
-    claimProbe: (key, { known, probe, leaseMs, failedProbes }) =>
-      step("claim", () => {
-        const circuit = circuits.get(key)
-        if (circuit !== undefined && (circuit.version > known || isTaken(circuit))) {
-          return other(key, circuit)
-        }
-        const before = circuit?.state === "open" ? circuit : open(now(), failedProbes)
-        must(before.failedProbes === failedProbes, "the asking process counts the failed probes otherwise")
-        return write(key, { ...before, probeUntil: now() + leaseMs, probe })
-      }),
-    probeEnded: (key, { known, probe, how, openForMs, failedProbes }) =>
-      step("ended", () => {
-        const circuit = circuits.get(key)
-        const isNews = circuit !== undefined && circuit.version > known
-        if (circuit !== undefined && circuit.probe !== probe && (isNews || circuit.probeUntil > now())) {
-          return other(key, circuit)
-        }
-        if (how === "well") return write(key, { ...open(0, 0), state: "closed" })
-        if (how === "neither") return write(key, open(circuit?.openUntil ?? now(), failedProbes))
-        const expected = Math.min(OPEN_MS * 2 ** failedProbes, LONGEST_MS)
-        must(openForMs <= expected, `open for ${openForMs} ms, not ${expected}`)
-        must(failedProbes === (circuit?.failedProbes ?? 0) + 1, `${failedProbes} failed probes`)
-        return write(key, open(now() + openForMs, failedProbes))
-      }),
-    cool: (key, forMs, because) =>
-      step("cool", () => {
-        const until = now() + forMs
-        if (until > (pauses.get(key)?.until ?? 0)) pauses.set(key, { version: ++version, until, because })
-        return paused(key)
-      }),
-    warm: (key) =>
-      step("warm", () => {
-        pauses.set(key, { version: ++version, until: 0, because: "" })
-        return paused(key)
-      }),
-    changesSince: (since) =>
-      step("changes", () => ({
-        version,
-        circuits: [...circuits]
-          .filter(([, circuit]) => circuit.version > since)
-          .map(([key, circuit]) => shown(key, circuit)),
-        cooldowns: [...pauses.keys()].map(paused).filter((pause) => pause.version > since),
-      })),
   }
 }

@@ -3,8 +3,9 @@ import { ConfigError } from "../../spec/errors.ts"
 import type { BreakerChange, HealthEntry, HealthReport, HealthStore } from "../../spec/health.ts"
 import { type BreakerOptions, type CircuitBreaker, circuitBreaker, settingsOf } from "./circuit-breaker.ts"
 import { cooldowns as newCooldowns } from "./cooldowns.ts"
-import { healthSharing, type SharedTarget, sharedTarget } from "./health-sharing.ts"
+import { healthSharing } from "./health-sharing.ts"
 import { listeners } from "./listeners.ts"
+import { type SharedTarget, sharedTarget } from "./shared-target.ts"
 
 export interface HealthBookOptions {
   /** How each target's breaker is set. */
@@ -13,6 +14,11 @@ export interface HealthBookOptions {
   readonly store?: HealthStore | undefined
   /** How often the store is asked what is new while calls are made, ms, > 0. Default 250. */
   readonly pollMs?: number | undefined
+  /**
+   * How long a caller who could be the probe waits until the store gives him leave, ms, > 0; then he is refused, and asks
+   * somebody else. The next one waits for as long as the store takes. Default 100.
+   */
+  readonly probeLeaveMs?: number | undefined
   /**
    * Told when the store went away, once until it is back. Everything goes on with what this process knows. Default: nobody
    * is told.
@@ -30,7 +36,7 @@ export interface HealthBookOptions {
 export interface HealthBook {
   /**
    * Whether this target may be called. Answers at once, but for a probe where there is a store: then the store is asked
-   * whether it is the only one. That never waits for the probe itself, and never rejects.
+   * whether it is the only one, for `probeLeaveMs`. That never waits for the probe itself, and never rejects.
    *
    * @param evenIfCooling For whoever has waited as long as the target asked him to. Default false.
    */
@@ -64,9 +70,10 @@ export interface HealthBook {
 const MOST_TARGETS = 10_000
 
 const DEFAULT_POLL_MS = 250
+const DEFAULT_PROBE_LEAVE_MS = 100
 
 /** The longest that a timer of JavaScript can wait, ms. */
-const LONGEST_POLL_MS = 2_147_483_647
+const LONGEST_TIMER_MS = 2_147_483_647
 
 /**
  * Breakers and cooldowns of all targets, by key. With a store they are shared between processes: each counts its own
@@ -84,7 +91,8 @@ export function healthBook(options: HealthBookOptions = {}): HealthBook {
   } = options
   const newId = options.newId ?? (() => crypto.randomUUID())
   const { probeLeaseMs } = settingsOf(settings)
-  const pollMs = validPoll(options.pollMs ?? DEFAULT_POLL_MS)
+  const pollMs = duration("pollMs", options.pollMs ?? DEFAULT_POLL_MS)
+  const leaveMs = duration("probeLeaveMs", options.probeLeaveMs ?? DEFAULT_PROBE_LEAVE_MS)
   const cooldowns = newCooldowns({ now, most: MOST_TARGETS })
   const targets = new LRUCache<string, SharedTarget>({ max: MOST_TARGETS })
   const watchers = listeners<BreakerChange>()
@@ -100,6 +108,7 @@ export function healthBook(options: HealthBookOptions = {}): HealthBook {
       findTarget,
       pollMs,
       probeLeaseMs,
+      leaveMs,
       now,
       newId,
       onProblem: problems.tell,
@@ -122,11 +131,16 @@ export function healthBook(options: HealthBookOptions = {}): HealthBook {
 
   function enter(key: string, evenIfCooling = false): HealthEntry | Promise<HealthEntry> {
     const coolingUntil = evenIfCooling ? undefined : cooldowns.until(key)
-    if (coolingUntil !== undefined) return { allowed: false, because: "cooling-down", until: coolingUntil }
+    if (coolingUntil !== undefined) return refused("cooling-down", coolingUntil)
     const target = targetOf(key)
     const entry = target.breaker.enter()
-    if (!entry.allowed) return { allowed: false, because: "circuit-open", until: entry.until }
+    if (!entry.allowed) return refused("circuit-open", entry.until)
     return sharing === undefined ? entry : sharing.admit(target, entry.call)
+  }
+
+  function refused(because: Refusal["because"], until: number): Refusal {
+    sharing?.refused()
+    return { allowed: false, because, until }
   }
 
   function refusedUntil(key: string): number | undefined {
@@ -168,11 +182,9 @@ export function healthBook(options: HealthBookOptions = {}): HealthBook {
   }
 }
 
-function validPoll(pollMs: number): number {
-  if (pollMs > 0 && pollMs <= LONGEST_POLL_MS) return pollMs
-  throw new ConfigError(
-    "health.pollMs",
-    `${pollMs} is not a duration`,
-    "give a positive number of milliseconds",
-  )
+type Refusal = Exclude<HealthEntry, { allowed: true }>
+
+function duration(name: string, ms: number): number {
+  if (ms > 0 && ms <= LONGEST_TIMER_MS) return ms
+  throw new ConfigError(`health.${name}`, `${ms} is not a duration`, "give a positive number of milliseconds")
 }
