@@ -1,4 +1,5 @@
-import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import { responseHeaders } from "../dispatch/limits/response-headers.ts"
+import type { DeploymentOptions } from "../route/router-options.ts"
 import { ConfigError } from "../spec/errors.ts"
 import { PROVIDERS, type Provider } from "./providers.ts"
 
@@ -32,6 +33,9 @@ export function parseModelName(name: string, variable: string): ModelName {
   return { provider, model, baseUrl: at === -1 ? undefined : rest.slice(at + 1) }
 }
 
+/** A model, and the headers of its answers where they can be heard. */
+export type LoadedModel = Pick<DeploymentOptions, "model" | "headers">
+
 /**
  * Builds the chat model, loading its package only now.
  * @throws ConfigError saying what to install or which variable to set.
@@ -40,7 +44,7 @@ export async function loadModel(
   { provider: name, model, baseUrl, keyVariable }: ModelName,
   variable: string,
   env: Env,
-): Promise<BaseChatModel> {
+): Promise<LoadedModel> {
   const provider = PROVIDERS[name] as Provider
   const url = baseUrl ?? presentIn(env, provider.baseUrl?.variable) ?? provider.baseUrl?.otherwise
   if (name === "openai-compatible" && url === undefined) {
@@ -53,7 +57,9 @@ export async function loadModel(
     throw new ConfigError(variable, `${name}/${model} needs an API key`, `set ${keys.join(" or ")}`)
   }
   const Model = await load(provider, variable)
-  return new Model(provider.fields({ model, apiKey, baseUrl: url }) as never)
+  const headers = provider.takesFetch ? responseHeaders() : undefined
+  const fields = provider.fields({ model, apiKey, baseUrl: url, fetch: headers?.fetch })
+  return { model: new Model(fields as never), headers }
 }
 
 async function load(provider: Provider, variable: string): Promise<Awaited<ReturnType<Provider["load"]>>> {

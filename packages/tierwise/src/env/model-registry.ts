@@ -54,8 +54,11 @@ export interface ModelRegistry {
    * @throws ConfigError if there is neither.
    */
   start<T>(accept: (started: Started) => T): Promise<T>
-  /** Asks for what is new, again and again, and tells the router. Returns what ends it. */
-  follow(registry: RouterRegistry): () => void
+  /**
+   * Asks for what is new, again and again, and tells the router. Returns what ends it, and resolves when the copy that is kept
+   * is whole.
+   */
+  follow(registry: RouterRegistry): () => Promise<void>
 }
 
 export interface Started {
@@ -88,6 +91,8 @@ export function modelRegistry(parts: ModelRegistryParts, url: string, urlPath: s
   /** What each deployment was made of, by id. */
   let inUse: ReadonlyMap<string, string> = new Map()
   let timer: ReturnType<typeof setTimeout> | undefined
+  /** The latest. */
+  let polling: Promise<void> | undefined
 
   const read = (text: string) => readDocument(text, { tiers, hosts })
   const build = async (document: RegistryDocument) =>
@@ -208,7 +213,10 @@ export function modelRegistry(parts: ModelRegistryParts, url: string, urlPath: s
   function waitForNext(registry: RouterRegistry): void {
     if (stop.signal.aborted) return
     timer = setTimeout(
-      () => void poll(registry).then(() => waitForNext(registry)),
+      () => {
+        polling = poll(registry)
+        void polling.then(() => waitForNext(registry))
+      },
       everyMs * (0.9 + 0.2 * random()),
     )
     ;(timer as { unref?: () => void }).unref?.()
@@ -228,9 +236,10 @@ export function modelRegistry(parts: ModelRegistryParts, url: string, urlPath: s
     },
     follow(registry) {
       waitForNext(registry)
-      return () => {
+      return async () => {
         stop.abort(new Error("the router was closed"))
         clearTimeout(timer)
+        await polling
       }
     },
   }

@@ -159,7 +159,7 @@ async function deploymentFor(
   const name = parseModelName(qualified(given ?? defaults.model, variable), variable)
   return {
     tier,
-    model: await loadModel(name, variable, env),
+    ...(await loadModel(name, variable, env)),
     price: await priceFor(name, defaults, prefix, env, prices),
     profile: { ...(given === undefined && QWEN_PROFILE), ...profileFrom(prefix, env) },
     ...(isSelfHosted(name, env) && { gpuMemoryGb }),

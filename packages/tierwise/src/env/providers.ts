@@ -13,6 +13,8 @@ export interface Provider {
   readonly selfHosted: boolean | "if-private"
   /** The provider's name in the price data; default: the one used here. */
   readonly priceId?: string | undefined
+  /** Its package calls a fetch that it is given, so that the headers of its answers are heard. */
+  readonly takesFetch: boolean
   readonly fields: (given: ProviderFields) => Record<string, unknown>
 }
 
@@ -20,26 +22,30 @@ export interface ProviderFields {
   readonly model: string
   readonly apiKey: string | undefined
   readonly baseUrl: string | undefined
+  /** Undefined where `takesFetch` is false. */
+  readonly fetch: typeof globalThis.fetch | undefined
 }
 
 type ChatModelClass = new (fields: never) => BaseChatModel
 
-const openAiFields: Provider["fields"] = ({ model, apiKey, baseUrl }) => ({
+const openAiFields: Provider["fields"] = ({ model, apiKey, baseUrl, fetch }) => ({
   model,
   // The OpenAI client refuses to start without a key; servers that need none ignore it.
   apiKey: apiKey ?? "not-needed",
-  ...(baseUrl !== undefined && { configuration: { baseURL: baseUrl } }),
+  configuration: { fetch, ...(baseUrl !== undefined && { baseURL: baseUrl }) },
 })
 
 const chatOpenAI = {
   package: "@langchain/openai",
   load: async () => (await import("@langchain/openai")).ChatOpenAI,
+  takesFetch: true,
   fields: openAiFields,
 }
 
 const community = {
   package: "@langchain/community",
   selfHosted: false,
+  takesFetch: false,
   fields: ({ model, apiKey }: ProviderFields) => ({ model, apiKey }),
 }
 
@@ -50,7 +56,8 @@ export const PROVIDERS: Readonly<Record<string, Provider>> = {
     keys: [],
     baseUrl: { variable: "OLLAMA_BASE_URL", otherwise: "http://127.0.0.1:11434" },
     selfHosted: true,
-    fields: ({ model, baseUrl }) => ({ model, baseUrl }),
+    takesFetch: true,
+    fields: ({ model, baseUrl, fetch }) => ({ model, baseUrl, fetch }),
   },
   vllm: {
     ...chatOpenAI,
@@ -76,9 +83,11 @@ export const PROVIDERS: Readonly<Record<string, Provider>> = {
     keys: ["ANTHROPIC_API_KEY"],
     baseUrl: { variable: "ANTHROPIC_BASE_URL" },
     selfHosted: false,
-    fields: ({ model, apiKey, baseUrl }) => ({
+    takesFetch: true,
+    fields: ({ model, apiKey, baseUrl, fetch }) => ({
       model,
       apiKey,
+      clientOptions: { fetch },
       ...(baseUrl !== undefined && { anthropicApiUrl: baseUrl }),
     }),
   },

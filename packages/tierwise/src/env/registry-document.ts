@@ -11,7 +11,7 @@ import { PROVIDERS } from "./providers.ts"
 export const REGISTRY_PATH = "registry"
 
 /** A deployment's options, with what its model is built from in place of the model. */
-export interface RegisteredModel extends Omit<DeploymentOptions, "id" | "model" | "price"> {
+export interface RegisteredModel extends Omit<DeploymentOptions, "id" | "model" | "price" | "headers"> {
   readonly id: string
   readonly provider: string
   readonly model: string
@@ -188,12 +188,12 @@ export async function deploymentOf(
 ): Promise<DeploymentOptions> {
   const { provider, model: name, baseUrl, apiKeyVariable, price, ...rest } = registered
   checkKey(registered, path)
-  const model = await loadModel(
+  const loaded = await loadModel(
     { provider, model: name, baseUrl, keyVariable: apiKeyVariable },
     `${path}.model`,
     env,
   )
-  return { ...rest, model, price: price ?? (await publishedPrice(registered, path, prices)) }
+  return { ...rest, ...loaded, price: price ?? (await publishedPrice(registered, path, prices)) }
 }
 
 /** The key of a provider is for that provider: to send it elsewhere takes a word. */

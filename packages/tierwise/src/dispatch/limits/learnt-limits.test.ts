@@ -19,9 +19,24 @@ describe("readLimits", () => {
       "x-ratelimit-reset-tokens": "6m0s",
     })
     expect(readLimits(headers, NOW)).toEqual([
-      { unit: "requests", limit: 60, emptyUntil: NOW + 1_000 },
+      { unit: "requests", limit: 60, emptyUntil: NOW + 1_000 / 60 },
       { unit: "tokens", limit: 150_000, emptyUntil: undefined },
     ])
+  })
+
+  it("waits for a hundredth of what grows all the time, or for one, and for all where nobody says how much it is", () => {
+    const emptyUntil = (limit: string | undefined) =>
+      readLimits(
+        {
+          "x-ratelimit-remaining-requests": "0",
+          "x-ratelimit-reset-requests": "1m0s",
+          ...(limit !== undefined && { "x-ratelimit-limit-requests": limit }),
+        },
+        NOW,
+      )[0]?.emptyUntil
+    expect(["10000", "100", "3", "1", undefined].map(emptyUntil)).toEqual(
+      [600, 600, 20_000, 60_000, 60_000].map((ms) => NOW + ms),
+    )
   })
 
   it("reads durations as Go writes them, and plain seconds", () => {
@@ -53,7 +68,7 @@ describe("readLimits", () => {
     expect(readLimits(headers, NOW)).toEqual([
       { unit: "requests", limit: 1_000, emptyUntil: undefined },
       { unit: "tokens", limit: 96_000, emptyUntil: undefined },
-      { unit: "tokens", limit: undefined, emptyUntil: NOW + 60_000 },
+      { unit: "tokens", limit: undefined, emptyUntil: NOW + 600 },
     ])
   })
 
@@ -77,7 +92,17 @@ describe("readLimits", () => {
       { unit: "requests", emptyUntil: NOW + 30_000 },
     ])
     const older = { "ratelimit-limit": "50", "ratelimit-remaining": "0", "ratelimit-reset": "30" }
-    expect(readLimits(older, NOW)).toEqual([{ unit: "requests", limit: 50, emptyUntil: NOW + 30_000 }])
+    expect(readLimits(older, NOW)).toEqual([{ unit: "requests", emptyUntil: NOW + 30_000 }])
+  })
+
+  it("believes a limit of the older drafts only with its window, which may be a second", () => {
+    const older = { "ratelimit-limit": "10", "ratelimit-remaining": "9", "ratelimit-reset": "1" }
+    expect(readLimits(older, NOW)).toEqual([])
+    const withWindow = { ...older, "ratelimit-policy": "10;w=1, 5000;w=3600" }
+    expect(readLimits(withWindow, NOW)).toEqual([
+      { unit: "requests", limit: 600 },
+      { unit: "requests", limit: 5_000 },
+    ])
   })
 
   it("learns nothing from what says nothing", () => {

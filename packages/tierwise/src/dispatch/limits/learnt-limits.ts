@@ -62,14 +62,21 @@ function lowest(readings: readonly LimitReading[], unit: LimitedUnit): number {
 
 interface Family {
   readonly unit: LimitedUnit
+  /** Of which the limit per minute is learnt. */
   readonly limit?: string
   readonly remaining: string
+  /** When all of it is there again. */
   readonly reset: string
+  /** What is left grows all the time, up to this limit. Undefined: all comes back at once. */
+  readonly growsTo?: string
 }
 
 /**
  * Three headers for each limit. A limit without a window is taken as one per minute; where it is one per day (requests at
  * Groq), that is too much and does no harm.
+ *
+ * At OpenAI, Anthropic and Groq what is left grows all the time, and the reset is when it is whole again: whoever waited for that
+ * would leave nearly a minute's calls unused. A hundredth of the limit has to be back, or one.
  *
  * - OpenAI, and who follows it (Azure, Groq, …): `60`, `59`, and the time until the reset as a duration (`1s`, `6m0s`, `12ms`)
  *   or in seconds (Azure). platform.openai.com/docs/guides/rate-limits, as of 2026-06-26; console.groq.com/docs/rate-limits
@@ -77,7 +84,8 @@ interface Family {
  * - Anthropic: `1000`, `999`, and the time of the reset in RFC 3339 (`2025-08-21T12:40:59Z`). `tokens` is the sum of input
  *   and output, or the workspace's limit where that is lower; input and output by themselves only tell when they are used
  *   up. platform.claude.com/docs/en/api/rate-limits and docs.aws.amazon.com/claude-platform, read 2026-11-21.
- * - `ratelimit-limit`, `-remaining`, `-reset` (seconds): drafts 00 to 06 of the standard below.
+ * - `ratelimit-remaining`, `-reset` (seconds): drafts 00 to 06 of the standard below. Their `ratelimit-limit` may be one per
+ *   second, and is not believed; where they tell its window, they do so as a policy.
  */
 const FAMILIES: readonly Family[] = [
   openAi("requests"),
@@ -86,36 +94,45 @@ const FAMILIES: readonly Family[] = [
   anthropic("tokens"),
   usedUp("anthropic-ratelimit-input-tokens"),
   usedUp("anthropic-ratelimit-output-tokens"),
-  { unit: "requests", limit: "ratelimit-limit", remaining: "ratelimit-remaining", reset: "ratelimit-reset" },
+  { unit: "requests", remaining: "ratelimit-remaining", reset: "ratelimit-reset" },
 ]
 
 function openAi(unit: LimitedUnit): Family {
   const of = (what: string) => `x-ratelimit-${what}-${unit}`
-  return { unit, limit: of("limit"), remaining: of("remaining"), reset: of("reset") }
+  const limit = of("limit")
+  return { unit, limit, remaining: of("remaining"), reset: of("reset"), growsTo: limit }
 }
 
 function anthropic(unit: LimitedUnit): Family {
   const prefix = `anthropic-ratelimit-${unit}`
-  return { unit, limit: `${prefix}-limit`, remaining: `${prefix}-remaining`, reset: `${prefix}-reset` }
+  const limit = `${prefix}-limit`
+  return { unit, limit, remaining: `${prefix}-remaining`, reset: `${prefix}-reset`, growsTo: limit }
 }
 
 function usedUp(prefix: string): Family {
-  return { unit: "tokens", remaining: `${prefix}-remaining`, reset: `${prefix}-reset` }
+  const [remaining, reset, growsTo] = [`${prefix}-remaining`, `${prefix}-reset`, `${prefix}-limit`]
+  return { unit: "tokens", remaining, reset, growsTo }
 }
 
 /** All that the headers say and that can be read. Nothing in them is trusted beyond that. */
 export function readLimits(headers: ResponseHeaders, now: number): readonly LimitReading[] {
   const read = readerOf(headers)
-  const ofFamilies = FAMILIES.map(
-    ({ unit, limit, remaining, reset }): LimitReading => ({
+  const ofFamilies = FAMILIES.map(({ unit, limit, remaining, reset, growsTo }): LimitReading => {
+    const wholeAt = count(read(remaining)) === 0 ? timeOf(read(reset), now) : undefined
+    return {
       unit,
-      limit: atLeastOne(count(limit === undefined ? undefined : read(limit))),
-      emptyUntil: count(read(remaining)) === 0 ? timeOf(read(reset), now) : undefined,
-    }),
-  )
+      limit: atLeastOne(count(limit && read(limit))),
+      emptyUntil: wholeAt && someAt(wholeAt, count(growsTo && read(growsTo)), now),
+    }
+  })
   return [...ofFamilies, ...ofStandard(read, now)].filter(
     ({ limit, emptyUntil }) => limit !== undefined || emptyUntil !== undefined,
   )
+}
+
+/** When a hundredth of what grows to `most` is there again, or one, epoch ms. */
+function someAt(wholeAt: number, most: number | undefined, now: number): number {
+  return most === undefined ? wholeAt : now + (wholeAt - now) / Math.max(1, Math.min(most, 100))
 }
 
 /** Longer than anything that is read here. */
@@ -142,7 +159,7 @@ function ofRecord(headers: Readonly<Record<string, unknown>>): (name: string) =>
 
 /**
  * `RateLimit-Policy: "burst";q=100;w=10` and `RateLimit: "burst";r=0;t=5`, of drafts 08 to 11. A policy without a unit (`qu`)
- * is about requests.
+ * is about requests. Drafts 03 to 06 write `100;w=10` without a name.
  * datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers, draft 10 of 2025-09-27, read 2026-11-21.
  */
 function ofStandard(read: Read, now: number): readonly LimitReading[] {
@@ -153,7 +170,7 @@ function ofStandard(read: Read, now: number): readonly LimitReading[] {
   }
   const limits = policies.map(({ name, parameters }) => ({
     unit: unitOf(name),
-    limit: inAMinute(count(parameters.get("q")), count(parameters.get("w"))),
+    limit: inAMinute(count(parameters.get("q") ?? name), count(parameters.get("w"))),
   }))
   const states = itemsOf(read("ratelimit")).map(({ name, parameters }) => ({
     unit: unitOf(name),

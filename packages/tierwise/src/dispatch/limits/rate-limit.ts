@@ -9,10 +9,10 @@ export interface Slot {
    * The call is over, however it ended. Only the first time counts; never throws.
    *
    * @param actualTokens What it used, as the provider counts it against the limit: then it replaces the estimate. Less is
-   * given back to the minute in which the call began; more counts from now on. 0 for a call that was never sent. Default, and
-   * for anything that is no number of tokens: the estimate stands.
+   * given back to the minute in which the call began; more counts from now on. `unsent`: nobody was asked, and nothing counts.
+   * Default, and for anything that is no number of tokens: the estimate stands.
    */
-  ended(actualTokens?: number): void
+  ended(actualTokens?: number | "unsent"): void
 }
 
 /**
@@ -95,17 +95,19 @@ export function trafficLimits({ limits, now, path = "limits" }: TrafficLimitsOpt
     return { allowed: false, because, until }
   }
 
-  function slotOf(estimate: number, added: number): Slot {
+  function slotOf(estimate: number, addedAt: Added): Slot {
     let isOpen = true
     return {
       ended(actualTokens) {
         if (!isOpen) return
         isOpen = false
         running--
-        if (!isTokens(actualTokens)) return
-        const more = Math.ceil(actualTokens) - estimate
+        if (actualTokens === "unsent") requests.takeBack(1, addedAt.request, now())
+        const actual = actualTokens === "unsent" ? 0 : actualTokens
+        if (!isTokens(actual)) return
+        const more = Math.ceil(actual) - estimate
         if (more > 0) tokens.add(more, now())
-        else if (more < 0) tokens.takeBack(-more, added, now())
+        else if (more < 0) tokens.takeBack(-more, addedAt.tokens, now())
       },
     }
   }
@@ -119,8 +121,8 @@ export function trafficLimits({ limits, now, path = "limits" }: TrafficLimitsOpt
       const refused = refusal(estimate, at)
       if (refused !== undefined) return refused
       running++
-      requests.add(1, at)
-      return { allowed: true, slot: slotOf(estimate, tokens.add(estimate, at)) }
+      const addedAt = { request: requests.add(1, at), tokens: tokens.add(estimate, at) }
+      return { allowed: true, slot: slotOf(estimate, addedAt) }
     },
     learn(headers) {
       learnt.learn(headers)
@@ -136,6 +138,12 @@ export function trafficLimits({ limits, now, path = "limits" }: TrafficLimitsOpt
       return Math.min(1, Math.max(...shares))
     },
   }
+}
+
+/** Where in its windows a call was counted. */
+interface Added {
+  readonly request: number
+  readonly tokens: number
 }
 
 const TOO_LARGE: Entry = { allowed: false, because: "too-large", until: undefined }
