@@ -92,8 +92,8 @@ describe("a FallbackChain over chat models", () => {
 
   it("runs an agent with tools, falling back at every step [L2.fallback-over-chat-models]", async () => {
     await using world = await openWorld()
-    world.simulator.script([{ ...DOWN, times: 9 }])
-    const agent = createAgent({ model: chainOver(world), tools: [weather] })
+    world.simulator.script([{ model: "sim-small", status: 500, times: 9 }])
+    const agent = createAgent({ model: chainOver(world, { maxRetries: 0 }), tools: [weather] })
     const { messages } = await agent.invoke({ messages: [new HumanMessage(QUESTION)] })
     expect(messages.map(({ type }) => type)).toEqual(["human", "ai", "tool", "ai"])
     expect(messages.at(-1)?.text).toContain("21")
@@ -536,7 +536,14 @@ async function openAnthropic(ways: readonly Way[]) {
       bodies.push(JSON.parse(body))
       const way = ways[Math.min(bodies.length, ways.length) - 1] as Way
       const usage = { input_tokens: 10, output_tokens: 5 }
-      const message = { id: "msg_1", type: "message", role: "assistant", model: "claude-sonnet-4-5", usage }
+      const message = {
+        id: "msg_1",
+        type: "message",
+        role: "assistant",
+        model: "claude-sonnet-4-5",
+        stop_reason: "end_turn",
+        usage,
+      }
       const said = content[way] === undefined ? "{" : JSON.stringify({ ...message, content: [content[way]] })
       response.writeHead(way === "down" ? 500 : 200, { "content-type": "application/json" }).end(said)
     })

@@ -46,6 +46,10 @@ export interface FallbackChainConstructor {
 /**
  * Asks one runnable after the other until one answers (row E6). The failure table decides what is worth another link:
  * an invalid request, an abort, an interrupt or a defect is thrown as it is; a stream falls back until its first piece.
+ * Who keeps failing or asked for a pause is skipped, and a deadline may end it all, as in a router.
+ *
+ * A chat model's answer that ends without a finish reason was cut off: the next link is asked, and after the first words
+ * it is a StreamBrokenError. A chain cannot go on with a broken answer; a router can (`midStream`).
  *
  * Over chat models the chain is a chat model itself, for agents, tools and schemas. LangChain tells a chat model by its
  * methods, so a chain that has a link of another kind has none of them: `new` makes one of two kinds.
@@ -54,8 +58,9 @@ export interface FallbackChainConstructor {
  * const chain = new FallbackChain({ links: [{ tier: "light", runnable: small }, { tier: "heavy", runnable: large }] })
  * const agent = createAgent({ model: chain, tools })
  *
- * @throws ConfigError for an empty chain or an id given twice. Calls throw CandidatesExhaustedError, with every
- * attempt, when all links failed.
+ * @throws ConfigError for an empty chain, an id given twice or an option that cannot be. Calls throw
+ * CandidatesExhaustedError, with every attempt, when all links failed or may not be asked now; DeadlineExceededError when
+ * they took too long.
  */
 export const FallbackChain: FallbackChainConstructor = class {
   static lc_name(): string {

@@ -2,12 +2,17 @@ import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
 import type { Runnable } from "@langchain/core/runnables"
 import type { DispatchCandidate, DispatchSettings } from "../dispatch/dispatch-options.ts"
 import { handlingFrom } from "../dispatch/failures/failure-handling.ts"
+import { type Gatekeeper, gatekeeper } from "../dispatch/gatekeeper.ts"
+import { ownHealth } from "../dispatch/health/own-health.ts"
 import { pause } from "../dispatch/pause.ts"
 import { PROCESS_RETRY_BUDGET } from "../dispatch/retry-budget.ts"
+import { type FinishReasons, finishReasons } from "../langchain/finish-reason.ts"
 import { checkedRetries } from "../langchain/read-call.ts"
+import { checkDeadline } from "../route/check-request.ts"
 import { ConfigError, InvalidRequestError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
 import { chatModelOf } from "./bound-models.ts"
+import { checkFields } from "./check-fields.ts"
 import type { FallbackChainFields, FallbackLink, FallbackSettings } from "./options.ts"
 
 /** A link that has been checked. */
@@ -21,31 +26,40 @@ export interface Link<Input, Output> extends DispatchCandidate {
   readonly isProvider: boolean
 }
 
-/** What a chain is made of. Plain values: binding something makes new ones. */
+/** What a chain is made of. Plain values: binding something makes new ones. What has state is shared by them all. */
 export interface ChainParts<Input, Output> {
   readonly links: readonly Link<Input, Output>[]
   readonly settings: DispatchSettings
+  /** Who may be called now. */
+  readonly gate: Gatekeeper
+  readonly finishReasons: FinishReasons
+  /** For a whole call, ms; undefined: no limit. */
+  readonly deadlineMs: number | undefined
 }
 
 /** @throws ConfigError for an empty chain, a link that is no Runnable, an id given twice, or a setting that cannot be. */
 export function readFields<Input, Output>(
   fields: FallbackChainFields<Input, Output>,
 ): ChainParts<Input, Output> {
-  const links = linksFrom((fields as Partial<typeof fields> | undefined)?.links as typeof fields.links)
-  return { links, settings: settingsFrom(fields, links.length) }
+  checkFields(fields)
+  const links = linksFrom(fields.links)
+  const settings = settingsFrom(fields, links.length)
+  const { circuitBreaker, health, deadlineMs } = fields
+  const { handling, now, random } = settings
+  const book = ownHealth({ circuitBreaker, health, now, random })
+  return {
+    links,
+    settings,
+    gate: gatekeeper({ health: book, handling, limits: new Map(), stats: undefined, now }),
+    finishReasons: finishReasons(saidOfModels(fields.links, links)),
+    deadlineMs,
+  }
 }
 
 function linksFrom<Input, Output>(
   given: readonly FallbackLink<Input, Output>[],
 ): readonly Link<Input, Output>[] {
-  if ((given as unknown) === undefined || typeof given.map !== "function") {
-    throw new ConfigError("links", "it is not a list", "give { links: [{ tier, runnable }, …] }")
-  }
-  if (given.length === 0) throw new ConfigError("links", "the chain is empty", "give at least one link")
   const links = given.map(({ id, tier, runnable }, index) => {
-    if (typeof (runnable as Partial<typeof runnable> | undefined)?.invoke !== "function") {
-      throw new ConfigError(linkPath(index), "it is not a Runnable", "give a chat model or another Runnable")
-    }
     const sameTier = given.slice(0, index).filter((link) => link.tier === tier).length
     const deploymentId = id ?? (sameTier === 0 ? tier : `${tier}-${sameTier + 1}`)
     const model = chatModelOf(runnable)
@@ -57,6 +71,23 @@ function linksFrom<Input, Output>(
   throw new ConfigError(`links[${twice}].id`, `"${ids[twice]}" is there twice`, "give each link its own id")
 }
 
+function saidOfModels(
+  given: readonly FallbackLink<never, unknown>[],
+  links: readonly Link<never, unknown>[],
+): ReadonlyMap<BaseChatModel, boolean> {
+  const said = new Map<BaseChatModel, boolean>()
+  for (const [index, { reportsFinishReason }] of given.entries()) {
+    if (reportsFinishReason === undefined) continue
+    const model = links[index]?.model
+    if (model === undefined) {
+      const fix = "leave it out: finish reasons are a chat model's"
+      throw new ConfigError(`links[${index}].reportsFinishReason`, "the link is no chat model", fix)
+    }
+    said.set(model, reportsFinishReason)
+  }
+  return said
+}
+
 /** Where a link stands, for errors. */
 export function linkPath(index: number): string {
   return `links[${index}].runnable`
@@ -64,45 +95,32 @@ export function linkPath(index: number): string {
 
 function settingsFrom(fields: FallbackSettings, links: number): DispatchSettings {
   return {
-    maxFallbackAttempts: validCount(fields.maxFallbackAttempts ?? links, "maxFallbackAttempts"),
-    maxRetries: validCount(fields.maxRetries ?? 2, "maxRetries"),
-    retryBaseMs: validMs(fields.retryBaseMs ?? 250, "retryBaseMs", 0),
-    attemptTimeoutMs: validTimeout(fields.attemptTimeoutMs, "attemptTimeoutMs"),
-    stallTimeoutMs: validTimeout(fields.stallTimeoutMs, "stallTimeoutMs"),
+    maxFallbackAttempts: fields.maxFallbackAttempts ?? links,
+    maxRetries: fields.maxRetries ?? 2,
+    retryBaseMs: fields.retryBaseMs ?? 250,
+    attemptTimeoutMs: fields.attemptTimeoutMs,
+    stallTimeoutMs: fields.stallTimeoutMs,
     retryBudget: fields.retryBudget ?? PROCESS_RETRY_BUDGET,
     handling: handlingFrom(fields.failureHandling),
-    now: Date.now,
-    random: Math.random,
+    now: fields.now ?? Date.now,
+    random: fields.random ?? Math.random,
     pause,
   }
-}
-
-function validCount(value: number, name: string): number {
-  if (isCount(value)) return value
-  throw new ConfigError(name, `${value} is not a number of attempts`, "give a whole number, 0 or more")
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0
-}
-
-function validTimeout(value: number | undefined, name: string): number | undefined {
-  return value === undefined ? undefined : validMs(value, name, 1)
-}
-
-function validMs(value: number, name: string, least: number): number {
-  if (value >= least && value < 2 ** 31) return value
-  throw new ConfigError(
-    name,
-    `${value} is not a duration`,
-    `give milliseconds, at least ${least} and less than 2^31`,
-  )
 }
 
 /** The settings of one call. @throws InvalidRequestError if its `maxRetries` is no number of tries. */
 export function settingsOf(settings: DispatchSettings, maxRetries: unknown): DispatchSettings {
   const own = checkedRetries(maxRetries)
   return own === undefined ? settings : { ...settings, maxRetries: own }
+}
+
+/** What one call may take, ms; undefined: no limit. @throws InvalidRequestError if its own `deadlineMs` is no duration. */
+export function deadlineOf(
+  parts: { readonly deadlineMs: number | undefined },
+  own: unknown,
+): number | undefined {
+  checkDeadline(own)
+  return own ?? parts.deadlineMs
 }
 
 /** The preferred tier, then those above it, then those below, nearest first. */

@@ -58,7 +58,10 @@ export class FallbackChatModel extends CompositeChatModel<FallbackChatOptions> {
     return this.parts.links.map(({ model }) => model?.profile ?? {})
   }
 
-  /** @throws CandidatesExhaustedError if all links failed; what the provider threw where no other link can help. */
+  /**
+   * @throws CandidatesExhaustedError if all links failed or may not be asked now; DeadlineExceededError; StreamBrokenError if
+   * handlers had words of an answer that broke off; what the provider threw where no other link can help.
+   */
   override async invoke(
     input: BaseLanguageModelInput,
     options?: Partial<FallbackChatOptions>,

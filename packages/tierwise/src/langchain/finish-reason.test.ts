@@ -1,6 +1,6 @@
 import { AIMessageChunk } from "@langchain/core/messages"
 import { describe, expect, it } from "vitest"
-import { finishReasons } from "./finish-reason.ts"
+import { finishReasons, whenSaidWhy } from "./finish-reason.ts"
 
 const model = (type: string) => ({ _llmType: () => type }) as never
 const told = (
@@ -46,5 +46,51 @@ describe("finishReasons", () => {
     )
     expect(reasons.isWhole(silent, told({}))).toBe(true)
     expect(reasons.isWhole(talking, told({}))).toBe(false)
+  })
+
+  it.each(["tierwise", "tierwise-fallback"])(
+    "believes a model of ours (%s), of whose answers some may say why",
+    (type) => {
+      const [reasons, ours] = [finishReasons(new Map()), model(type)]
+      expect(reasons.isWhole(ours, told({ finish_reason: "stop" }))).toBe(true)
+      expect(reasons.isWhole(ours, told({}))).toBe(true)
+    },
+  )
+
+  it("learns from runs as from messages", () => {
+    const [reasons, other] = [finishReasons(new Map()), model("other")]
+    expect([reasons.mayEnd(other, false), reasons.mayEnd(other, true)]).toEqual([true, true])
+    expect([reasons.mayEnd(other, false), reasons.isWhole(other, told({}))]).toEqual([false, false])
+  })
+})
+
+describe("whenSaidWhy", () => {
+  const heard = (generation: object, extra?: object): boolean => {
+    let said = false
+    const handlers = whenSaidWhy(undefined, () => {
+      said = true
+    }) as { handleLLMEnd(...args: unknown[]): void }[]
+    handlers.at(-1)?.handleLLMEnd({ generations: [[generation]] }, "run", undefined, [], extra)
+    return said
+  }
+
+  it("hears of a reason beside the message, in it, and of an answer out of a cache", () => {
+    expect(heard({ generationInfo: { finish_reason: "stop" } })).toBe(true)
+    expect(heard(told({ stop_reason: "end_turn" }))).toBe(true)
+    expect(heard(told({}), { cached: true })).toBe(true)
+    expect(heard(told({}))).toBe(false)
+  })
+
+  it("takes no answer that a filter cut off for whole", () => {
+    expect(
+      heard({ ...told({ finish_reason: "stop" }), generationInfo: { finish_reason: "content_filter" } }),
+    ).toBe(false)
+  })
+
+  it("leaves other handlers where they are", () => {
+    const other = { handleLLMEnd() {} }
+    const callbacks = [other as never]
+    expect(whenSaidWhy(callbacks, () => {})).toHaveLength(2)
+    expect(callbacks).toEqual([other])
   })
 })

@@ -1,7 +1,8 @@
 import { BaseCallbackHandler } from "@langchain/core/callbacks/base"
-import type { CallbackManager } from "@langchain/core/callbacks/manager"
+import type { Callbacks } from "@langchain/core/callbacks/manager"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
-import type { LLMResult } from "@langchain/core/outputs"
+import type { AIMessage } from "@langchain/core/messages"
+import type { ChatGeneration, LLMResult } from "@langchain/core/outputs"
 import type { Piece } from "./piece.ts"
 
 /** Where packages say why an answer ended: OpenAI, Mistral, Groq; Anthropic; Ollama; Google; Bedrock. */
@@ -13,37 +14,45 @@ const ENDED: ReadonlySet<unknown> = new Set(["completed", "incomplete"])
 /** Packages (`_llmType`) that say it of every whole answer, checked with their own payloads. */
 const KNOWN: ReadonlySet<string> = new Set(["openai", "anthropic", "ollama"])
 
+/** Our own: they have judged each answer by whose it is, some of which may say why they ended. */
+const JUDGES: ReadonlySet<string> = new Set(["tierwise", "tierwise-fallback"])
+
 /** Tells an answer that is whole from one that was cut off where nobody said so. */
 export interface FinishReasons {
   /** True where the answer may be taken as whole: it says why it ended, or its model does not say such things. */
   isWhole(model: BaseChatModel, piece: Piece): boolean
+  /** The same for an answer of which a handler knows whether its run has said so. */
+  mayEnd(model: BaseChatModel, saidWhy: boolean): boolean
 }
 
 /**
- * Of known packages every answer must say why it ended; of others, all those after the first that did.
+ * Of known packages every answer must say why it ended; of others, all those after the first that did. Routers and chains of
+ * ours are believed.
  *
  * @param declared What users have said of their deployments' models.
  */
-export function finishReasons(declared: ReadonlyMap<BaseChatModel, boolean>): FinishReasons {
+export function finishReasons(declared: Pick<ReadonlyMap<BaseChatModel, boolean>, "get">): FinishReasons {
   const learnt = new WeakSet<BaseChatModel>()
-  return {
-    isWhole(model, piece) {
-      if (saysWhy(piece)) {
-        if (!learnt.has(model)) learnt.add(model)
-        return true
-      }
-      return !(declared.get(model) ?? (isKnown(model) || learnt.has(model)))
-    },
+  const mayEnd = (model: BaseChatModel, saidWhy: boolean): boolean => {
+    if (saidWhy) {
+      if (!learnt.has(model)) learnt.add(model)
+      return true
+    }
+    return !(declared.get(model) ?? (isAmong(KNOWN, model) || (learnt.has(model) && !isAmong(JUDGES, model))))
   }
+  return { isWhole: (model, piece) => mayEnd(model, saysWhy(piece)), mayEnd }
 }
 
 /**
- * The same callbacks, and a call when a run that ends has said why, unless a filter cut its answer off. Where a handler has
- * `invoke` stream, LangChain leaves the reason beside the message, and only handlers are told.
+ * The same callbacks, and a call when a run that ends has said why, unless a filter cut its answer off, or when its answer
+ * comes out of the model's own cache. Where a handler has `invoke` stream, LangChain leaves the reason beside the message,
+ * and only handlers are told.
  */
-export function whenSaidWhy(callbacks: CallbackManager, onReason: () => void): CallbackManager {
+export function whenSaidWhy(callbacks: Callbacks | undefined, onReason: () => void): Callbacks {
+  const watch = new EndWatch(onReason)
+  if (callbacks === undefined || Array.isArray(callbacks)) return [...(callbacks ?? []), watch]
   const copy = callbacks.copy()
-  copy.addHandler(new EndWatch(onReason), true)
+  copy.addHandler(watch, true)
   return copy
 }
 
@@ -60,15 +69,22 @@ class EndWatch extends BaseCallbackHandler {
     this.onReason = onReason
   }
 
-  override handleLLMEnd({ generations }: LLMResult): void {
-    const beside = generations[0]?.[0]?.generationInfo ?? {}
-    if (NAMES.some((name) => isReason(beside[name]) && beside[name] !== FILTERED)) this.onReason()
+  override handleLLMEnd({ generations }: LLMResult, ...more: unknown[]): void {
+    const generation = generations[0]?.[0] as Partial<ChatGeneration> | undefined
+    const { cached } = (more[3] ?? {}) as { readonly cached?: boolean }
+    if (cached === true || endedWell(generation)) this.onReason()
   }
 }
 
-function isKnown(model: BaseChatModel): boolean {
+function endedWell({ generationInfo: beside = {}, message }: Partial<ChatGeneration> = {}): boolean {
+  const reason = NAMES.map((name) => beside[name] as unknown).find(isReason)
+  if (reason !== undefined) return reason !== FILTERED
+  return message !== undefined && saysWhy({ message: message as AIMessage })
+}
+
+function isAmong(types: ReadonlySet<string>, model: BaseChatModel): boolean {
   const { _llmType: type } = model as { _llmType?: () => string }
-  return type !== undefined && KNOWN.has(type.call(model))
+  return type !== undefined && types.has(type.call(model))
 }
 
 /** Words that do not parse, and an answer that a package threw away, have been judged already. */
