@@ -96,7 +96,7 @@ async function openService(): Promise<Service> {
       for (const router of routers) await router.close()
       await stop()
       await simulator.close()
-      rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
+      rmSync(folder, { recursive: true, force: true })
     },
   }
 }
@@ -256,6 +256,24 @@ describe("a model registry over HTTP", () => {
     writeFileSync(join(service.folder, "broken.json"), "{")
     const broken = service.open({ ...limits, keepIn: join(service.folder, "broken.json") })
     await expect(broken).rejects.not.toThrow("it is not JSON")
+  })
+
+  it("has kept the latest document, whole, when the router is closed", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    const of = (version: string) => ({
+      tiers,
+      deployments: [deployment("light"), deployment("heavy", { version })],
+    })
+    service.serves(of("v1"))
+    const keepIn = join(service.folder, "kept.json")
+    const router = await service.open({ keepIn })
+    service.serves(of("v2"))
+    // It is taken before it is kept.
+    while (!versionsOf(router).includes("heavy v2")) await new Promise((resolve) => setImmediate(resolve))
+    await router.close()
+    expect(readdirSync(service.folder)).toEqual(["kept.json"])
+    expect(JSON.parse(readFileSync(keepIn, "utf8"))).toEqual(of("v2"))
   })
 
   it("catches up after an outage, and tells of it once", async () => {

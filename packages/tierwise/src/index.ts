@@ -40,6 +40,11 @@ export {
 export type { BreakerOptions } from "./dispatch/health/circuit-breaker.ts"
 export { type HealthBook, type HealthBookOptions, healthBook } from "./dispatch/health/health-book.ts"
 export {
+  type HeardFetch,
+  type ResponseHeadersOptions,
+  responseHeaders,
+} from "./dispatch/limits/response-headers.ts"
+export {
   PROCESS_RETRY_BUDGET,
   type RetryBudget,
   type RetryBudgetOptions,
@@ -111,6 +116,7 @@ export {
 export type { Suggestion } from "./reports/suggestion.ts"
 export { DEFAULT_SUGGESTION_THRESHOLDS, type SuggestionThresholds } from "./reports/suggestion-thresholds.ts"
 export type { Reported, SkippedRecords } from "./reports/tally.ts"
+export type { CloseOptions, CloseReport } from "./route/calls-under-way.ts"
 export type { CallQuote, PredictedCost } from "./route/predict-cost.ts"
 export { DEFAULT_TIERS } from "./route/resolve-options.ts"
 export type {
@@ -162,10 +168,12 @@ export {
   DeadlineExceededError,
   InvalidRequestError,
   NoEligibleDeploymentError,
+  RouterClosedError,
   StreamBrokenError,
   TierwiseError,
   type TierwiseErrorCode,
 } from "./spec/errors.ts"
+export type { HeaderSource, HeardHeaders } from "./spec/headers.ts"
 export type {
   BreakerCall,
   BreakerChange,

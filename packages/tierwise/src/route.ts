@@ -72,7 +72,7 @@ export function createHall(parts: RouterParts): Hall {
 
 async function planned(parts: RouterParts, request: RouteRequest, snapshot?: Snapshot): Promise<Planned> {
   checkRequest(request, parts.tiers)
-  return makePlan(parts, request, snapshot ?? (await takeSnapshot(parts, request)))
+  return makePlan(parts, request, snapshot ?? (await takeSnapshot(parts, request)), { takesTurn: false })
 }
 
 /** What came too late is told as that, unless its reader has a part of it. */

@@ -23,6 +23,14 @@ import { type ChainRun, startChainRun } from "./langchain/chain-run.ts"
 import { HINTS, mergeOptions, readCall } from "./langchain/read-call.ts"
 import { metadataChunk, withReplyMetadata } from "./langchain/reply.ts"
 import type { StructuredSchema } from "./langchain/structured-schema.ts"
+import {
+  type CallsUnderWay,
+  type CallUnderWay,
+  type CloseOptions,
+  type CloseReport,
+  callsUnderWay,
+  SETTLE_WITHIN_MS,
+} from "./route/calls-under-way.ts"
 import type { CallQuote } from "./route/predict-cost.ts"
 import { type OpenRouter, openRouter } from "./route/resolve-options.ts"
 import type { Routed } from "./route/routed.ts"
@@ -30,7 +38,7 @@ import { DATA_OPTIONS, type RouterOptions } from "./route/router-options.ts"
 import type { RouterParts } from "./route/router-parts.ts"
 import type { DeploymentRegistry } from "./route/router-registry.ts"
 import { createHall, type Hall } from "./route.ts"
-import { ConfigError, InvalidRequestError } from "./spec/errors.ts"
+import { ConfigError } from "./spec/errors.ts"
 import type { Snapshot } from "./spec/policy.ts"
 import type { Gate, RouteHints, RouteRequest } from "./spec/request.ts"
 import type { Plan } from "./spec/telemetry.ts"
@@ -66,6 +74,7 @@ interface Call {
   readonly request: RouteRequest
   readonly invocation: Invocation
   readonly run: ChainRun
+  readonly underWay: CallUnderWay
 }
 
 /** What a router walks through. */
@@ -77,9 +86,9 @@ export interface Rooms {
 /** What all routers that were made of one have together. */
 interface Life {
   readonly opened: OpenRouter
-  isClosed: boolean
-  /** Called when it closes. */
-  readonly ends: (() => void)[]
+  readonly calls: CallsUnderWay
+  /** What goes on beside calls: called when it closes, waited for at the end. They never reject. */
+  readonly ends: (() => Promise<void>)[]
 }
 
 /** For the other doors of this package: what a router walks through, and a clone that walks through something else. */
@@ -137,7 +146,7 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     super(fields as BaseChatModelParams)
     const opened = openRouter(options)
     this.walked = { parts: opened.parts, hall: createHall(opened.parts) }
-    this.life = { opened, isClosed: false, ends: [opened.end] }
+    this.life = { opened, calls: callsUnderWay(), ends: [() => opened.probing.end()] }
     this.own = { callbacks, tags, metadata, verbose }
     if (outputVersion !== undefined) this.defaultOptions = { outputVersion }
     // What holds code or state cannot be written down, and a router without its budget would be another router.
@@ -178,14 +187,25 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
   }
 
   /**
-   * Ends what goes on beside calls: probes, the polling of a model registry, and health sharing by a book of its own. Calls
-   * under way end as they would; later ones, of this router or of any made of it, are refused with an InvalidRequestError.
-   * A budget, a cache or a health book that was given stays open. Called again, it does nothing more.
+   * Ends the router, and all that were made of it. From now on calls are refused with a RouterClosedError. Those under way go on
+   * until they end, or the deadline is over: then they are cancelled with a RouterClosedError, also where nobody reads them, and
+   * what they had made is booked. Probes and the polling of a model registry end at once.
+   *
+   * Resolves when every call has ended and its money is settled, and says how many there were. Called again it says the same,
+   * and a shorter deadline counts. A budget, a cache or a health book that was given stays open.
+   *
+   * @throws ConfigError for a deadline that is none.
    */
-  async close(): Promise<void> {
-    const { life } = this
-    life.isClosed = true
-    for (const end of life.ends.splice(0)) end()
+  async close({ deadlineMs }: CloseOptions = {}): Promise<CloseReport> {
+    checkDeadline(deadlineMs)
+    const { opened, calls, ends } = this.life
+    const { looseEnds } = opened.parts
+    const closed = calls.close(deadlineMs)
+    for (const end of ends.splice(0)) looseEnds.add(end())
+    const report = await closed
+    await looseEnds.tied(SETTLE_WITHIN_MS)
+    opened.end()
+    return report
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -195,7 +215,9 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
   /** The deployments as they are now, not as they were at first. */
   override toJSON(): ReturnType<BaseChatModel["toJSON"]> {
     const now = Object.assign(Object.create(Object.getPrototypeOf(this) as object) as this, this)
-    now.lc_kwargs = { ...this.lc_kwargs, deployments: this.life.opened.registry.given() }
+    const deployments = this.life.opened.registry.given()
+    now.lc_kwargs = { ...this.lc_kwargs, deployments }
+    now.lc_serializable &&= deployments.every(({ headers }) => headers === undefined)
     return super.toJSON.call(now)
   }
 
@@ -277,31 +299,54 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     input: BaseLanguageModelInput,
     options?: Partial<RouterCallOptions>,
   ): AsyncGenerator<AIMessageChunk> {
-    const { request, invocation, run } = await this.open(input, options, undefined)
+    const { request, invocation, run, underWay } = await this.open(input, options, undefined)
+    const { signal } = underWay
     const ended = this.life.opened.registry.began()
     const walking = this.hall.stream(request, invocation)
     let failure: unknown = new Error("the reader stopped reading")
     let output: AIMessageChunk | undefined
+    let ending: Promise<void> | undefined
+    const end = async () => {
+      try {
+        await walking.return(undefined as never)
+        ended()
+        await (output === undefined ? run.fail(underWay.told(failure)) : run.end(output))
+      } finally {
+        underWay.ended(output !== undefined)
+      }
+    }
+    const endOnce = () => {
+      ending ??= end()
+      return ending
+    }
+    let isWithReader = false
+    const onAbort = () => {
+      // Whoever has stopped reading asks for no more, and would never learn of it.
+      if (!isWithReader) return
+      failure = signal.reason
+      endOnce().catch(() => {})
+    }
+    signal.addEventListener("abort", onAbort, { once: true })
     try {
       let step = await walking.next()
       for (; step.done !== true; step = await walking.next()) {
         for await (const { message } of step.value) {
+          isWithReader = true
           yield message as AIMessageChunk
-          invocation.config.signal?.throwIfAborted()
+          isWithReader = false
+          signal.throwIfAborted()
         }
       }
       const { answer, reply } = step.value
       const last = metadataChunk(answer.message, reply)
       output = (answer.message as AIMessageChunk).concat(last)
-      failure = undefined
+      isWithReader = true
       yield last
     } catch (error) {
-      failure = error
-      throw error
+      failure = underWay.told(error)
+      throw failure
     } finally {
-      await walking.return(undefined as never)
-      ended()
-      await (output === undefined ? run.fail(failure) : run.end(output))
+      await endOnce()
     }
   }
 
@@ -347,17 +392,22 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     structured: StructuredOutput | undefined,
     finish: (routed: Routed) => T,
   ): Promise<T> {
-    const { request, invocation, run } = await this.open(input, options, structured)
+    const { request, invocation, run, underWay } = await this.open(input, options, structured)
     const ended = this.life.opened.registry.began()
-    let finished: T
+    let hasAnswered = false
     try {
-      finished = finish(await this.hall.generate(request, invocation).finally(ended))
+      const finished = finish(await this.hall.generate(request, invocation).finally(ended))
+      hasAnswered = true
+      await run.end(finished)
+      return finished
     } catch (error) {
-      await run.fail(error)
-      throw error
+      if (hasAnswered) throw error
+      const failure = underWay.told(error)
+      await run.fail(failure)
+      throw failure
+    } finally {
+      underWay.ended(hasAnswered)
     }
-    await run.end(finished)
-    return finished
   }
 
   /** Opens the router's own run and reads the call. */
@@ -366,28 +416,27 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     options: Partial<RouterCallOptions> | undefined,
     structured: StructuredOutput | undefined,
   ): Promise<Call> {
-    if (this.life.isClosed) {
-      throw new InvalidRequestError(
-        "router",
-        "it is closed",
-        "make a new one, or close it after its last call",
-      )
-    }
     const merged = mergeOptions(this.defaultOptions, options) as RouterCallOptions
     const [config, given] = this._separateRunnableConfigFromCallOptions(merged)
     const messages = RouterChatModel.messagesOf(input)
     const { request, ...call } = readCall(messages, given, config.configurable, structured)
     const { own } = this
-    const run = await startChainRun({
-      config,
-      name: this.getName(),
-      // Its name alone: the runs of its deployments say what they are, and a trace is no place for all of them.
-      serialized: () => this.toJSONNotImplemented(),
-      own,
-      inputs: { messages },
-    })
-    const invocation = { ...call, config: run.childConfig, within: run.within, structured }
-    return { request, invocation, run }
+    const underWay = this.life.calls.began(config.signal)
+    try {
+      const run = await startChainRun({
+        config: { ...config, signal: underWay.signal },
+        name: this.getName(),
+        // Its name alone: the runs of its deployments say what they are, and a trace is no place for all of them.
+        serialized: () => this.toJSONNotImplemented(),
+        own,
+        inputs: { messages },
+      })
+      const invocation = { ...call, config: run.childConfig, within: run.within, structured }
+      return { request, invocation, run, underWay }
+    } catch (error) {
+      underWay.ended(false)
+      throw error
+    }
   }
 
   private static messagesOf(input: BaseLanguageModelInput): BaseMessage[] {
@@ -399,6 +448,15 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
 function checkFields(fields: unknown): void {
   if (typeof fields === "object" && fields !== null) return
   throw new ConfigError("options", "they are missing", "give at least { deployments: [...] }")
+}
+
+/** Timers take no more, and fire at once beyond. */
+const MOST_TIMER_MS = 2 ** 31 - 1
+
+function checkDeadline(ms: number | undefined): void {
+  if (ms === undefined || (typeof ms === "number" && ms >= 0 && ms <= MOST_TIMER_MS)) return
+  const fix = `give milliseconds from 0 to ${MOST_TIMER_MS}`
+  throw new ConfigError("close.deadlineMs", `${ms} is no time to wait`, fix)
 }
 
 /** Call options of ours and of OpenAI-like packages, beside LangChain's own. */

@@ -164,9 +164,11 @@ export async function play(cell: Cell, house: House): Promise<Played> {
   }
 }
 
-function timeoutsOf({ fault, sick }: Cell): Partial<typeof SHORT> {
+function timeoutsOf({ fault, sick, place }: Cell): Partial<typeof SHORT> {
   if (fault.hangs === true) return SHORT
-  return sick === "all" ? LONG : {}
+  if (sick !== "all") return {}
+  // Whoever refuses asks for a pause, which is waited as long as there is time.
+  return place === "before the first byte" ? { ...LONG, deadlineMs: 4_000 } : LONG
 }
 
 function modelId({ number }: Cell, tier: Tier): string {

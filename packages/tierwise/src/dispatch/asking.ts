@@ -9,6 +9,7 @@ import type {
   Pass,
   Refused,
 } from "./dispatch-options.ts"
+import { leaveInTime } from "./leave-in-time.ts"
 import { attemptBase, type Ended } from "./try-candidate.ts"
 
 /** What has come of those who were asked so far, in one request. */
@@ -17,6 +18,8 @@ export interface Asking<C> {
   readonly report: (attempt: Attempt) => void
   /** Who could not be called. */
   readonly unavailable: Map<C, NotAdmitted>
+  /** Those among them that failed first: asking them again is a retry. */
+  readonly failedBefore: Set<C>
   /** For them, ms. */
   waitedMs: number
   /** Candidates that were called and failed. */
@@ -31,6 +34,8 @@ export interface Asking<C> {
    * @throws its error where the table knows no fallback.
    */
   failed(candidate: C, ended: Exclude<Ended, "answered">): void
+  /** Who was refused money, and nobody has been now. */
+  takeRefused(): readonly C[]
   /** What the caller is told in the end. */
   failure(): unknown
 }
@@ -67,6 +72,7 @@ export function newAsking<C extends DispatchCandidate, P>(options: DispatchOptio
 
   const asking: Asking<C> = {
     unavailable: new Map(),
+    failedBefore: new Set(),
     waitedMs: 0,
     called: 0,
     refused: [],
@@ -83,13 +89,17 @@ export function newAsking<C extends DispatchCandidate, P>(options: DispatchOptio
         return undefined
       }
       const asked = options.admit?.(candidate, false)
-      const admission = asked instanceof Promise ? await asked : asked
+      const admission = asked instanceof Promise ? await leaveInTime(asked, options.signal) : asked
       if (admission?.admitted === false) {
         skip(candidate, admission.because)
         asking.unavailable.set(candidate, admission)
         return undefined
       }
       const pass = admission?.pass
+      if (asking.failedBefore.delete(candidate) && !settings.retryBudget.take()) {
+        pass?.ended({ ended: "unsent" })
+        return undefined
+      }
       const held = await holdUnder(pass, options, candidate)
       if (held.granted) return { pass, hold: held.hold }
       pass?.ended({ ended: "unsent" })
@@ -107,13 +117,24 @@ export function newAsking<C extends DispatchCandidate, P>(options: DispatchOptio
       lastError = ended.error
       const isUnaskable = !ended.wasSent && (asking.called === 1 || unaskable !== undefined)
       unaskable = isUnaskable ? (unaskable ?? ended) : undefined
-      const { fallback, onlyLargerContext } = settings.handling[ended.failure]
+      const { fallback, onlyLargerContext, retry } = settings.handling[ended.failure]
       if (!fallback || options.deadline?.isOver() === true) throw ended.error
       if (onlyLargerContext) tooSmall = Math.max(tooSmall ?? 0, options.contextOf?.(candidate) ?? 0)
+      const until = retry === "never" ? undefined : options.backAt?.(candidate)
+      if (until === undefined) return
+      asking.unavailable.set(candidate, { admitted: false, because: "cooling-down", until })
+      asking.failedBefore.add(candidate)
+    },
+
+    takeRefused() {
+      const { refused } = asking
+      asking.refused = []
+      asking.cheapest = undefined
+      return refused
     },
 
     failure() {
-      if (asking.called === 0 && asking.cheapest !== undefined) {
+      if (asking.called === 0 && asking.cheapest !== undefined && !mayComeBack(asking.unavailable)) {
         return new BudgetExceededError(asking.cheapest.refusal, asking.cheapest.quote)
       }
       if (isLedgerDown(lastError)) return lastError
@@ -143,6 +164,10 @@ async function holdUnder<C extends DispatchCandidate, P>(
 export function soonest(unavailable: ReadonlyMap<unknown, NotAdmitted>): number | undefined {
   const known = [...unavailable.values()].map(({ until }) => until).filter((until) => until !== undefined)
   return known.length === 0 ? undefined : Math.min(...known)
+}
+
+function mayComeBack(unavailable: ReadonlyMap<unknown, NotAdmitted>): boolean {
+  return [...unavailable.values()].some(({ because }) => because !== "too-large")
 }
 
 function cheaper(one: Refused | undefined, other: Refused): Refused {

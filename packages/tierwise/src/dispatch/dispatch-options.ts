@@ -50,7 +50,13 @@ export type TryEnding =
       /** Until its first piece, ms. */
       readonly firstPieceMs: number
     }
-  | { readonly ended: "failed"; readonly failure: FailureKind; readonly error: unknown }
+  | {
+      readonly ended: "failed"
+      readonly failure: FailureKind
+      readonly error: unknown
+      /** False: it was cut off by a deadline that was not long enough to blame it for. */
+      readonly isItsOwn: boolean
+    }
   | { readonly ended: "unsent" }
 
 /** Leave to make one try. */
@@ -79,12 +85,14 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
   readonly candidates: readonly C[]
   /**
    * One try; a plain call has one piece. What it throws at once, before it returns, is our own or the caller's doing;
-   * what its pieces throw comes from the other side. `holdId` names the money that is held for it.
+   * what its pieces throw comes from the other side. `holdId` names the money that is held for it. `heard` is told of what
+   * comes of the answer beside its pieces, such as words that handlers are shown: it has not stalled.
    */
   readonly call: (
     candidate: C,
     signal: AbortSignal | undefined,
     holdId: string | undefined,
+    heard: () => void,
   ) => AsyncIterable<P>
   /** True for a piece that the reader has something of: the commit point. Default: any piece. */
   readonly opens?: ((piece: P) => boolean) | undefined
@@ -118,6 +126,8 @@ export interface DispatchOptions<C extends DispatchCandidate, P> {
   readonly admit?: ((candidate: C, isRetry: boolean) => Admission | Promise<Admission>) | undefined
   /** Where it waits for who is saturated. Default: nowhere. */
   readonly line?: PlaceToWait | undefined
+  /** Epoch ms, when one that has failed may be called again; undefined: it may be now. Default: it may. */
+  readonly backAt?: ((candidate: C) => number | undefined) | undefined
   /** When a second candidate is asked beside one that takes long. Default: never. */
   readonly hedge?: Hedging<C> | undefined
   /** Tokens of its context window, for requests that another one refused as too long. Default: larger than any. */
@@ -151,6 +161,10 @@ export interface PlaceToWait {
 export interface Deadline {
   /** Epoch ms. */
   readonly at: number
+  /**
+   * Whoever has not begun to answer after so long is to blame for that, ms. Undefined: the deadline is the caller's own haste.
+   */
+  readonly fairMs: number | undefined
   isOver(): boolean
 }
 

@@ -6,6 +6,7 @@ import { nanoUsd } from "../spec/money.ts"
 import { NO_USAGE } from "../spec/usage.ts"
 import { dispatch } from "./dispatch.ts"
 import type {
+  Admission,
   AfterRefusal,
   DispatchCandidate,
   DispatchOptions,
@@ -762,5 +763,20 @@ describe("dispatch that hands the rest of an answer over", () => {
     const { read, attempts } = handingOver({ a: [["one", "two"]] })
     await expect(read(false)).rejects.toThrow("not read to its end")
     expect(attempts).toMatchObject([{ outcome: "failed" }])
+  })
+
+  it("waits for leave no longer than its caller does, and gives back what comes too late", async () => {
+    const leaving = new AbortController()
+    const ended: string[] = []
+    const { promise: asked, resolve: answer } = Promise.withResolvers<Admission>()
+    const { options, log } = world({ a: [["never"]] }, {}, { signal: leaving.signal, admit: () => asked })
+    const reading = dispatch(options).next()
+    leaving.abort(new Error("the caller left"))
+    await expect(reading).rejects.toThrow("the caller left")
+    answer({ admitted: true, pass: { ended: (how) => void ended.push(how.ended) } })
+    await asked
+    await Promise.resolve()
+    expect(ended).toEqual(["unsent"])
+    expect(log).toEqual([])
   })
 })

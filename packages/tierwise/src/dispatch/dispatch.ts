@@ -1,5 +1,7 @@
+import type { Unavailable } from "../spec/dispatch.ts"
 import { type Asking, type Entry, newAsking, soonest } from "./asking.ts"
 import type { Deadline, DispatchCandidate, DispatchOptions } from "./dispatch-options.ts"
+import { LOOK_AGAIN_MS } from "./gatekeeper.ts"
 import { type Contender, firstToOpen } from "./hedge.ts"
 import { type LinkedAbort, linkedAbort } from "./linked-abort.ts"
 import { ANSWERED, MAX_RETRY_PAUSE_MS, tryCandidate } from "./try-candidate.ts"
@@ -24,21 +26,23 @@ export async function* dispatch<C extends DispatchCandidate, P>(
       const { proper, weaker } = byStrength(options, candidates)
       const isAll = weaker.length === 0
       let answered = yield* askInOrder(options, proper, asking, isAll)
+      let isBlocked = false
       while (!answered && asking.cheapest !== undefined) {
         // Who failed cannot answer; who was refused could, if there were money.
         const next = (await options.whenRefused?.(asking.cheapest)) ?? "block"
-        if (next === "block") throw asking.failure()
-        if (next === "downgrade") break
+        isBlocked = next === "block"
+        if (next !== "ask-again") break
         // Whoever answers at once, each time, must not keep the caller's own signal from firing.
         await settings.pause(settings.retryBaseMs, signal)
-        const again = asking.refused
-        Object.assign(asking, { refused: [], cheapest: undefined })
-        answered = yield* askInOrder(options, again, asking, isAll)
+        answered = yield* askInOrder(options, asking.takeRefused(), asking, isAll)
       }
-      if (answered || (!isAll && (yield* askInOrder(options, weaker, asking, true)))) return
+      const asksWeaker = !answered && !isAll && !isBlocked
+      if (answered || (asksWeaker && (yield* askInOrder(options, weaker, asking, true)))) return
+      // Who was only away may be affordable.
       if (!(await somebodyIsBack(asking, options))) throw asking.failure()
       candidates = candidates.filter((candidate) => asking.unavailable.has(candidate))
       asking.unavailable.clear()
+      asking.takeRefused()
     }
   } finally {
     options.line?.leave()
@@ -54,24 +58,32 @@ async function somebodyIsBack<C extends DispatchCandidate, P>(
   const { settings, signal, deadline, line } = options
   if (unavailable.size === 0 || called > settings.maxFallbackAttempts) return false
   const isFull = [...unavailable.values()].some(({ because }) => because === "saturated")
-  if (isFull && line !== undefined) return (await line.wait(soonest(unavailable), signal)) === "turn"
-  const waitMs = untilSomebodyIsBack(asking, settings.now(), deadline)
+  const canQueue = isFull && line !== undefined
+  const away = new Map([...unavailable].filter(([, { because }]) => canQueue || !NOT_WAITED_FOR.has(because)))
+  const backAt = soonest(away)
+  if (canQueue) return (await line.wait(backAt, signal)) === "turn"
+  const waitMs = untilBack(backAt, asking, settings.now(), deadline)
   if (waitMs === undefined) return false
-  await settings.pause(waitMs, signal)
-  asking.waitedMs += waitMs
+  // Others may find out before that somebody is well.
+  const pauseMs = Math.min(waitMs, LOOK_AGAIN_MS)
+  await settings.pause(pauseMs, signal)
+  asking.waitedMs += pauseMs
   return true
 }
+
+/** Without a line nobody waits for room, and never for what cannot be. */
+const NOT_WAITED_FOR: ReadonlySet<Unavailable> = new Set(["saturated", "too-large"])
 
 /**
  * How long until the first of those who could not be called may be, ms; undefined: nobody knows, or it is too long. Without a
  * deadline as long is waited as for a retry.
  */
-function untilSomebodyIsBack<C>(
-  { unavailable, waitedMs }: Asking<C>,
+function untilBack<C>(
+  backAt: number | undefined,
+  { waitedMs }: Asking<C>,
   at: number,
   deadline: Deadline | undefined,
 ): number | undefined {
-  const backAt = soonest(unavailable)
   if (backAt === undefined) return undefined
   const patienceMs = deadline === undefined ? MAX_RETRY_PAUSE_MS - waitedMs : deadline.at - at
   const waitMs = Math.max(1, backAt - at)

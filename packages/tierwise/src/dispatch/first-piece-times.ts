@@ -3,6 +3,7 @@ export interface FirstPieceTimes {
   saw(key: string, ms: number): void
   /** 19 of 20 of the latest answers began before, ms; undefined: too few were seen to tell. */
   p95(key: string): number | undefined
+  forget(key: string): void
 }
 
 interface Times {
@@ -35,6 +36,7 @@ export function firstPieceTimes(): FirstPieceTimes {
         times.p95 = p95Of(times.latest)
     },
     p95: (key) => byKey.get(key)?.p95,
+    forget: (key) => void byKey.delete(key),
   }
 }
 

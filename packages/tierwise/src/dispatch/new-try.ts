@@ -17,6 +17,8 @@ export interface Try<P> {
   goesOn(): boolean
   /** Which of our signals have fired. */
   fired(): FailureContext
+  /** It is the whole request whose time is over, not the try's. */
+  isOverdue(): boolean
   /** False while nothing has left this process: then nobody can bill it. */
   wasSent(): boolean
   close(): void
@@ -41,15 +43,20 @@ export function newTry<C extends DispatchCandidate, P>(
     attemptTimeoutMs === undefined
       ? undefined
       : patientTimer(attemptTimeoutMs, now, () => timeOut(`no answer began within ${attemptTimeoutMs} ms`))
+  const isDeadlineOver = () => deadline?.isOver() === true
   let stall: StallWatch | undefined
   let pieces: AsyncIterator<P> | undefined
   let rest: Relay<P> | undefined
   let isAsked = false
   let moved = false
+  const heard = () => {
+    moved = true
+    if (isAsked) stall?.asked()
+  }
   return {
     async next() {
       both?.throwIfAborted()
-      pieces ??= call(candidate, both, holdId)[Symbol.asyncIterator]()
+      pieces ??= call(candidate, both, holdId, heard)[Symbol.asyncIterator]()
       isAsked = true
       moved = true
       stall?.asked()
@@ -77,14 +84,12 @@ export function newTry<C extends DispatchCandidate, P>(
       }
       return now()
     },
-    fired: () => {
-      const isOverdue = deadline?.isOver() === true
-      return {
-        callerAborted: signal?.aborted === true && !isOverdue,
-        timedOut: hasTimedOut || isOverdue,
-        fromProvider: pieces !== undefined && isProvider?.(candidate) === true,
-      }
-    },
+    fired: () => ({
+      callerAborted: signal?.aborted === true && !isDeadlineOver(),
+      timedOut: hasTimedOut || isDeadlineOver(),
+      fromProvider: pieces !== undefined && isProvider?.(candidate) === true,
+    }),
+    isOverdue: () => isDeadlineOver() && !hasTimedOut,
     wasSent: () => pieces !== undefined,
     close() {
       endTimer?.()

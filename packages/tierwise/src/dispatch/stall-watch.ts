@@ -22,7 +22,8 @@ export function stallWatch(stallMs: number, now: () => number, onStall: () => vo
   function look(): void {
     timer = undefined
     if (askedAt === undefined) return
-    const leftMs = askedAt + stallMs - now()
+    // A clock that was set back must not make it wait longer.
+    const leftMs = Math.min(askedAt + stallMs - now(), stallMs)
     const more = leftMs > 0 ? leftMs : wasPatient ? 0 : graceMs(-leftMs, stallMs)
     wasPatient = leftMs <= 0
     if (more > 0) timer = setTimeout(look, more)

@@ -2,10 +2,11 @@ import type { Attempt, FailureKind } from "../spec/dispatch.ts"
 import { type BudgetExceededError, messageOf, TierwiseError } from "../spec/errors.ts"
 import { type NanoUsd, ZERO_USD } from "../spec/money.ts"
 import { NO_USAGE, type Usage } from "../spec/usage.ts"
-import type { DispatchCandidate, DispatchOptions, Hold, Pass, Refused } from "./dispatch-options.ts"
+import type { Deadline, DispatchCandidate, DispatchOptions, Hold, Pass, Refused } from "./dispatch-options.ts"
 import { classifyFailure } from "./failures/classify-failure.ts"
 import { mayBeBilled } from "./failures/failure-handling.ts"
 import { retryAfterMs } from "./failures/retry-after.ts"
+import { leaveInTime } from "./leave-in-time.ts"
 import { newTry, type Try } from "./new-try.ts"
 import type { Relay } from "./relay.ts"
 
@@ -71,9 +72,11 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
           tried.wasSent() && (openedAt !== undefined || mayBeBilled(failure, error, settings.handling))
         const { usage, cost } = meter?.read("failed", isBillable) ?? NOTHING_READ
         if (usage !== undefined) spent = { usage, cost }
-        const base = attemptBase(candidate, startedAt, now() - startedAt, hold.id)
+        const ms = now() - startedAt
+        const isItsOwn = !tried.isOverdue() || hadItsTime(ms, openedAt, options.deadline)
+        pass?.ended(tried.wasSent() ? { ended: "failed", failure, error, isItsOwn } : { ended: "unsent" })
+        const base = attemptBase(candidate, startedAt, ms, hold.id)
         report({ ...base, outcome: "failed", failure, error: messageOf(error), cost, usage })
-        pass?.ended(tried.wasSent() ? { ended: "failed", failure, error } : { ended: "unsent" })
         return usage !== undefined
       }
       if (retry === 0) settings.retryBudget.called()
@@ -138,7 +141,7 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         if (wait === undefined) return { failure, error, wasSent: tried.wasSent() }
         await settings.pause(wait, signal)
         const again = options.admit?.(candidate, true)
-        const admission = again instanceof Promise ? await again : again
+        const admission = again instanceof Promise ? await leaveInTime(again, signal) : again
         if (admission?.admitted === false) return { failure, error, wasSent: tried.wasSent() }
         pass = admission?.pass
       } finally {
@@ -152,6 +155,15 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
     letGo()
     await (spent === undefined ? hold.release() : hold.settle(spent))
   }
+}
+
+/** Of a deadline that is long enough for an answer, so much may have gone to what came before. */
+const FAIR_SHARE = 0.9
+
+/** True if a deadline that cut it off says something of whoever was asked. */
+function hadItsTime(ms: number, openedAt: number | undefined, deadline: Deadline | undefined): boolean {
+  const fairMs = deadline?.fairMs
+  return openedAt === undefined && fairMs !== undefined && ms >= FAIR_SHARE * fairMs
 }
 
 /** Undefined for any other error. */

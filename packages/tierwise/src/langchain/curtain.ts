@@ -74,10 +74,14 @@ export function curtain({ manager, streaming, tokenReaders }: Audience): Curtain
   return { callbacks, raise, drop }
 }
 
-/** The same callbacks, and a call the moment somebody of the audience has been shown a word. */
-export function whenShown({ manager, streaming }: Audience, onShown: () => void): CallbackManager {
+/** The same callbacks, and a call the moment somebody of the audience has been shown a word; and one whenever anything comes. */
+export function whenShown(
+  { manager, streaming }: Audience,
+  onShown: () => void,
+  onMoved: () => void = () => {},
+): CallbackManager {
   const callbacks = manager.copy()
-  callbacks.addHandler(new Watch([...streaming], onShown), true)
+  callbacks.addHandler(new Watch([...streaming], onShown, onMoved), true)
   return callbacks
 }
 
@@ -153,11 +157,11 @@ interface Fields {
   readonly chunk?: { readonly message?: AIMessage | undefined } | undefined
 }
 
-/** Sees the first word that is shown. */
+/** Sees what is shown, and what comes. */
 class Watch extends BaseCallbackHandler {
   override readonly name = "tierwise-watch"
 
-  constructor(besides: readonly BaseCallbackHandler[], onShown: () => void) {
+  constructor(besides: readonly BaseCallbackHandler[], onShown: () => void, onMoved: () => void) {
     super({ _awaitHandler: true })
     copyFlags(besides, this)
     const onToken = (
@@ -168,11 +172,13 @@ class Watch extends BaseCallbackHandler {
       _tags: unknown,
       more?: Fields,
     ) => {
+      onMoved()
       const message = more?.chunk?.message
       if (token !== "" || (message !== undefined && hasContent({ message }))) onShown()
     }
     replace(this, "handleLLMNewToken", onToken)
     const onEvent = ({ event }: { readonly event?: string }) => {
+      onMoved()
       if (event === "content-block-delta") onShown()
     }
     replace(this, "handleChatModelStreamEvent", onEvent)

@@ -1,4 +1,3 @@
-import type { CallbackManager } from "@langchain/core/callbacks/manager"
 import { AIMessage, type AIMessageChunk } from "@langchain/core/messages"
 import { REQUEST_SCOPE } from "../budget/limits.ts"
 import { dispatch } from "../dispatch/dispatch.ts"
@@ -7,6 +6,7 @@ import type { Relay } from "../dispatch/relay.ts"
 import { callModel, type Invocation } from "../langchain/call-model.ts"
 import { type Curtain, curtain, whenShown } from "../langchain/curtain.ts"
 import { whenSaidWhy } from "../langchain/finish-reason.ts"
+import { sinceRestart } from "../langchain/is-restart.ts"
 import { joinChunks } from "../langchain/join-chunks.ts"
 import { completionsPerCall } from "../langchain/limit-output.ts"
 import { hasContent, type Piece } from "../langchain/piece.ts"
@@ -34,8 +34,12 @@ export interface Calling {
 
 const NO_WORDS = new AIMessage("")
 
-/** What the pieces of a stream add up to. One that ends in words that do not parse keeps the words. */
-export function joinPieces(pieces: readonly Piece[]): Piece {
+/**
+ * What the pieces of a stream add up to. One that ends in words that do not parse keeps the words. Where a router among the
+ * models has begun anew, what came before is no part of its answer.
+ */
+export function joinPieces(all: readonly Piece[]): Piece {
+  const pieces = sinceRestart(all, ({ message }) => message)
   const last = pieces.at(-1) as Piece
   if (pieces.length === 1) return last
   const message = joinChunks(pieces.map((piece) => piece.message as AIMessageChunk)) as AIMessageChunk
@@ -60,6 +64,7 @@ export function callInOrder(
     scopes,
     signal,
     onProblem: (error: unknown) => record.problem({ room: "budget", error: messageOf(error) }),
+    looseEnds: parts.looseEnds,
   }
   const settings =
     invocation.maxRetries === undefined
@@ -101,7 +106,7 @@ export function callInOrder(
     holdsBack: (callee) => isGated(callee) || (!streamed && audience === undefined),
     ...(streamed && { handOver: { pieceOf: (live) => ({ message: NO_WORDS, live }), join: joinPieces } }),
     isProvider: () => true,
-    call: (callee, callSignal, holdId) => {
+    call: (callee, callSignal, holdId, heard) => {
       const { candidate } = callee
       const model = parts.limitOutput(candidate.deployment.model, candidate.maxOutputTokens)
       let callbacks = invocation.config.callbacks
@@ -112,11 +117,11 @@ export function callInOrder(
         callbacks = hiding.callbacks
       } else if (audience !== undefined && !streamed) {
         const { promise, resolve } = Promise.withResolvers<void>()
-        callbacks = whenShown(audience, resolve)
+        callbacks = whenShown(audience, resolve, heard)
         shown = promise
       }
       if (audience !== undefined && !streamed) {
-        callbacks = whenSaidWhy(callbacks as CallbackManager, () => saidWhy.add(callee))
+        callbacks = whenSaidWhy(callbacks, () => saidWhy.add(callee))
       }
       const tagged = taggedFor(candidate, invocation, { callbacks, ledger: budget?.name })
       const { id: deploymentId } = candidate.deployment

@@ -21,6 +21,34 @@ const method = (object: string, ...names: readonly string[]) =>
     },
   )
 
+const aFunction = z.custom((value) => typeof value === "function", {
+  error: "it is not a function",
+  params: { fix: "give a function" },
+})
+
+/** What routers and chains have in common. */
+export const dispatchShape: Readonly<Record<string, z.ZodType>> = {
+  maxFallbackAttempts: nonNegativeInteger.optional(),
+  maxRetries: nonNegativeInteger.optional(),
+  retryBaseMs: z.number().min(0).optional(),
+  attemptTimeoutMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+  stallTimeoutMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+  deadlineMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+  retryBudget: method("a retry budget", "called", "take").optional(),
+  // Its kinds and fields are checked where the table is made.
+  failureHandling: z.unknown().optional(),
+  // Its figures are checked where the breaker is made.
+  circuitBreaker: z
+    .custom((value) => value === false || (typeof value === "object" && value !== null), {
+      error: "it is neither settings of a breaker nor false",
+      params: { fix: "give an object, e.g. { failures: 5 }, or false" },
+    })
+    .optional(),
+  health: method("a health book", "enter", "cool", "report").optional(),
+  now: aFunction.optional(),
+  random: aFunction.optional(),
+}
+
 function isCache(value: unknown): boolean {
   const { lookup, update } = (value ?? {}) as { lookup?: unknown; update?: unknown }
   return typeof lookup === "function" && typeof update === "function"
@@ -53,6 +81,7 @@ const deployment = z.strictObject({
       concurrency: positiveInteger.optional(),
     })
     .optional(),
+  headers: method("a source of headers, such as responseHeaders()", "listen").optional(),
   tenants: z.array(z.string()).optional(),
   gpuMemoryGb: z.number().positive().optional(),
   reportsFinishReason: z.boolean().optional(),
@@ -115,18 +144,8 @@ const options = z.strictObject({
     })
     .optional(),
   observers: z.array(method("a route observer", "on")).optional(),
-  maxFallbackAttempts: nonNegativeInteger.optional(),
-  maxRetries: nonNegativeInteger.optional(),
-  retryBaseMs: z.number().min(0).optional(),
-  attemptTimeoutMs: z.number().positive().max(MOST_TIMER_MS).optional(),
-  stallTimeoutMs: z.number().positive().max(MOST_TIMER_MS).optional(),
-  deadlineMs: z.number().positive().max(MOST_TIMER_MS).optional(),
+  ...dispatchShape,
   midStream: z.enum(["error", "restart", "continue"]).optional(),
-  // Its kinds and fields are checked where the table is made.
-  failureHandling: z.unknown().optional(),
-  // Their figures are checked where they are put to use.
-  circuitBreaker: z.unknown().optional(),
-  health: method("a health book", "enter", "cool", "report").optional(),
   probes: z
     .strictObject({
       everyMs: z
@@ -148,10 +167,7 @@ const options = z.strictObject({
   waitingLine: z
     .strictObject({ longest: z.number().optional(), timeoutMs: z.number().optional() })
     .optional(),
-  retryBudget: method("a retry budget", "called", "take").optional(),
-  now: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
-  random: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
-  newId: z.custom((value) => typeof value === "function", { params: { fix: "give a function" } }).optional(),
+  newId: aFunction.optional(),
 })
 
 /** @throws ConfigError naming the first option that is wrong, and what to do. */

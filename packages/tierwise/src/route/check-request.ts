@@ -31,12 +31,7 @@ export function checkRequest(request: RouteRequest, tiers: readonly Tier[]): voi
     positiveInteger,
     "give a positive whole number of tokens",
   )
-  checkNumber(
-    request.deadlineMs,
-    "deadlineMs",
-    (n) => n > 0 && n < 2 ** 31,
-    "give milliseconds, more than 0 and less than 2^31",
-  )
+  checkDeadline(request.deadlineMs)
   checkNumber(request.priority, "priority", (n) => n >= 0, "give 0 or more, 0 the most urgent")
   const { session } = request
   if (session !== undefined && (typeof session !== "string" || session === "")) {
@@ -56,6 +51,12 @@ export function checkRequest(request: RouteRequest, tiers: readonly Tier[]): voi
       throw new InvalidRequestError(`${field}.${name}`, "it is not a name", "give a non-empty string")
     }
   }
+}
+
+/** @throws InvalidRequestError for what is no duration. */
+export function checkDeadline(deadlineMs: unknown): asserts deadlineMs is number | undefined {
+  const fix = "give milliseconds, more than 0 and less than 2^31"
+  checkNumber(deadlineMs as number | undefined, "deadlineMs", (n) => n > 0 && n < 2 ** 31, fix)
 }
 
 function checkMessages(messages: readonly BaseMessage[]): void {

@@ -2,6 +2,7 @@ import { classifyFailure, isControlFlow } from "../dispatch/failures/classify-fa
 import { withSignal } from "../dispatch/with-signal.ts"
 import { announce } from "../langchain/announce.ts"
 import type { Curtain } from "../langchain/curtain.ts"
+import { withoutRestarts } from "../langchain/is-restart.ts"
 import type { Piece } from "../langchain/piece.ts"
 import { messageOf, type StreamBrokenError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
@@ -77,7 +78,7 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
         if (!isFailure(error, walk)) throw error
         if (shown) {
           broken = brokenStream(asked, pieces, error)
-          const next = goOn(parts, asked, rung, pieces)
+          const next = walk.deadline?.isOver() === true ? undefined : goOn(parts, asked, rung, pieces)
           if (next === undefined) throw broken
           const { deploymentId, failure, how } = next
           record.recovered({ deploymentId, failure, how })
@@ -117,7 +118,8 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
 function servedBy({ record }: Walk, pieces: readonly Piece[]): Served {
   const by = record.answeredBy()
   if (pieces.length === 0 || by === undefined) throw new TypeError("a model ended its call without an answer")
-  return { answer: joinPieces(pieces), by }
+  const answer = joinPieces(pieces)
+  return { answer: { ...answer, message: withoutRestarts(answer.message) }, by }
 }
 
 async function judge(

@@ -4,6 +4,7 @@ import type { BudgetStore, Reservation, ReserveOutcome } from "../spec/budget.ts
 import type { Candidate } from "../spec/catalog.ts"
 import type { Scopes } from "../spec/request.ts"
 import { inTime } from "./in-time.ts"
+import type { LooseEnds } from "./loose-ends.ts"
 
 export interface HoldMoney {
   readonly budget: BudgetStore
@@ -11,6 +12,8 @@ export interface HoldMoney {
   readonly signal: AbortSignal | undefined
   /** Told when the store fails to close a hold: the answer is there and must not be lost for it. */
   readonly onProblem: (error: unknown) => void
+  /** Told of what goes on when the call has gone. Default: nobody waits for it. */
+  readonly looseEnds?: Pick<LooseEnds, "add"> | undefined
 }
 
 /**
@@ -18,7 +21,7 @@ export interface HoldMoney {
  * @throws BudgetUnavailableError if the store fails: without a hold nobody is called.
  */
 export async function holdMoney(
-  { budget, scopes, signal, onProblem }: HoldMoney,
+  { budget, scopes, signal, onProblem, looseEnds }: HoldMoney,
   { quote }: Pick<Candidate, "quote">,
 ): Promise<HoldOutcome> {
   // The hold's own: an id that a caller, another router or an earlier process could repeat would share its money.
@@ -39,7 +42,8 @@ export async function holdMoney(
     // A grant that comes after the caller has gone, or has given up, is nobody's any more.
     const giveBack = ({ granted }: ReserveOutcome) =>
       granted ? close((store) => store.release(id)) : undefined
-    void asked?.then(giveBack).catch(() => {})
+    const givenBack = asked?.then(giveBack).catch(() => {})
+    if (givenBack !== undefined) looseEnds?.add(givenBack)
     throw error
   })
   if (!outcome.granted) return { granted: false, refusal: outcome.refusal, quote }

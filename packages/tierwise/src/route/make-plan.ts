@@ -19,6 +19,14 @@ import type { RouterParts } from "./router-parts.ts"
 export interface Planned {
   readonly plan: Plan
   readonly candidates: readonly Candidate[]
+  /** With who came first among equals: the plan can be repeated from it. */
+  readonly snapshot: Snapshot
+}
+
+export interface Planning {
+  readonly signal?: AbortSignal | undefined
+  /** True for a call that is made: where deployments take turns, it takes one. */
+  readonly takesTurn: boolean
 }
 
 /**
@@ -28,18 +36,21 @@ export interface Planned {
 export async function makePlan(
   parts: RouterParts,
   request: RouteRequest,
-  snapshot: Snapshot,
-  signal?: AbortSignal,
+  { ranking: known, ...seen }: Snapshot,
+  { signal, takesTurn }: Planning,
 ): Promise<Planned> {
   const { features, text } = readFeatures(request, parts.toolSizes)
   const problems: Problem[] = []
   const input = { features, text, request }
   const estimate = parts.routing ? await estimateOf(parts, input, problems, signal) : undefined
-  const policyInput = { features, estimate, request, snapshot, tiers: parts.tiers }
-  const { pressure } = snapshot
+  const policyInput = { features, estimate, request, snapshot: seen, tiers: parts.tiers }
+  const { pressure } = seen
   if (pressure?.tiersDown === 0) problems.push({ room: "budget", error: pressure.because })
   const decided = decide(parts, policyInput, problems)
   const decision = downgrade(decided, { pressure, features, tiers: parts.tiers })
+  // Not before: of many calls that come in one moment, each is to see whom those before it have taken.
+  const ranking = known ?? parts.traffic.rank(request.session, decision.tier, takesTurn)
+  const snapshot = ranking === undefined ? seen : { ...seen, ranking }
   const { candidates, excluded } = findCandidates(parts, { request, features, decision, snapshot })
   const plan: Plan = {
     features,
@@ -55,7 +66,7 @@ export async function makePlan(
     excluded,
     problems,
   }
-  return { plan, candidates }
+  return { plan, candidates, snapshot }
 }
 
 export interface CandidateInput {

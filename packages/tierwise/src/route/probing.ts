@@ -31,8 +31,8 @@ export interface Probing {
   ready(): Promise<void>
   /** Asks whoever is due. Resolves when they have ended. Never rejects. */
   round(): Promise<void>
-  /** Ends probes under way, and begins none any more. */
-  end(): void
+  /** Begins none any more, and ends those under way. Resolves when their money is settled. */
+  end(): Promise<void>
 }
 
 export interface ProbingOptions {
@@ -84,7 +84,7 @@ export function probing({ probes, warmUp, parts, registry, control }: ProbingOpt
   }
 
   async function callOnce(deployment: Deployment): Promise<void> {
-    const { budget } = parts
+    const { budget, looseEnds } = parts
     const { signal } = stop
     const candidate = candidateOf(deployment)
     const scopes = { tenant: PROBE_TENANT, [REQUEST_SCOPE]: crypto.randomUUID() }
@@ -95,10 +95,11 @@ export function probing({ probes, warmUp, parts, registry, control }: ProbingOpt
       candidates: [{ deploymentId: deployment.id, tier: deployment.tier, candidate }],
       signal,
       // Whoever may not be called now is asked in a later round.
-      deadline: { at: now(), isOver: () => false },
+      deadline: { at: now(), fairMs: undefined, isOver: () => false },
       settings: { ...parts.dispatch, maxFallbackAttempts: 0, maxRetries: 0, attemptTimeoutMs: timeoutMs },
       admit: () => control.admitProbe(deployment, features.inputTokens + maxOutputTokens),
-      hold: budget && (() => holdMoney({ budget, scopes, signal, onProblem: () => {} }, candidate)),
+      hold:
+        budget && (() => holdMoney({ budget, scopes, signal, onProblem: () => {}, looseEnds }, candidate)),
       meter: () => {
         const completions = completionsPerCall(deployment.model)
         return meterAnswer({
@@ -129,7 +130,7 @@ export function probing({ probes, warmUp, parts, registry, control }: ProbingOpt
   function isDue(deployment: Deployment): boolean {
     const counts = registry.countsOf(deployment)
     if (everyMs === undefined || counts === undefined) return false
-    if (control.health.report(counts.key).breaker !== "closed") return true
+    if (control.health.report(counts.healthKey).breaker !== "closed") return true
     return counts.inFlight() === 0 && now() - (counts.lastUsedAt() ?? Number.NEGATIVE_INFINITY) >= everyMs
   }
 
@@ -169,9 +170,10 @@ export function probing({ probes, warmUp, parts, registry, control }: ProbingOpt
       await Promise.all(warming)
     },
     round,
-    end() {
+    async end() {
       stop.abort(new Error("the router was closed"))
       clearTimeout(timer)
+      await Promise.all(underWay.values())
     },
   }
 }

@@ -1,5 +1,6 @@
 import { AIMessage, AIMessageChunk, HumanMessage } from "@langchain/core/messages"
 import { readFeatures } from "../features/read-features.ts"
+import { RESTARTS } from "../langchain/is-restart.ts"
 import type { Piece } from "../langchain/piece.ts"
 import { StreamBrokenError } from "../spec/errors.ts"
 import type { Recovery } from "../spec/telemetry.ts"
@@ -69,7 +70,7 @@ export function goOn(
   }
   const rung = others({ decision, candidates })
   if (rung.candidates.length === 0) return undefined
-  const marker = walk.streamed ? markerOf("tierwise_restarts", undefined) : undefined
+  const marker = walk.streamed ? markerOf(RESTARTS, undefined) : undefined
   return { deploymentId, failure, how: "restarted", walk, rung, before: undefined, marker }
 }
 
@@ -111,7 +112,7 @@ function continuation(parts: RouterParts, walk: Walk, text: string, { message: {
   const next: Walk = {
     ...walk,
     request,
-    planned: { plan, candidates },
+    planned: { plan, candidates, snapshot },
     invocation: { ...invocation, ...(id !== undefined && { messageId: id }) },
   }
   return { walk: next, rung: { decision, candidates } }
@@ -130,7 +131,7 @@ function hasToolCall({ message }: Piece): boolean {
 }
 
 /** No words, but a number: LangChain adds the numbers of chunks that it joins. */
-function markerOf(name: "tierwise_restarts" | "tierwise_continuations", id: string | undefined): Piece {
+function markerOf(name: typeof RESTARTS | "tierwise_continuations", id: string | undefined): Piece {
   const fields = { content: "", response_metadata: { [name]: 1 }, ...(id !== undefined && { id }) }
   return { message: new AIMessageChunk(fields) }
 }

@@ -21,6 +21,7 @@ import { allOf } from "../validation/all-of.ts"
 import { matchesSchema } from "../validation/matches-schema.ts"
 import { notEmpty } from "../validation/not-empty.ts"
 import { checkOptions } from "./check-options.ts"
+import { looseEnds } from "./loose-ends.ts"
 import { type Probing, probing } from "./probing.ts"
 import type { DeploymentOptions, RouterOptions } from "./router-options.ts"
 import type { RouterParts } from "./router-parts.ts"
@@ -43,7 +44,7 @@ export interface OpenRouter {
   readonly registry: RouterRegistry
   /** Has not begun. */
   readonly probing: Probing
-  /** Ends what was made for this router alone. */
+  /** Ends what was made for this router alone, and calls need. */
   readonly end: () => void
 }
 
@@ -54,13 +55,14 @@ export function openRouter(options: RouterOptions): OpenRouter {
   checkUnique(tiers, (index) => `tiers[${index}]`)
   const rates = new WeakMap<Deployment, Rates>()
   const ratesOf = (deployment: Deployment): Rates => rates.get(deployment) as Rates
-  const saidOfFinishReasons = new Map<BaseChatModel, boolean>()
+  const saidOfFinishReasons = new WeakMap<BaseChatModel, boolean>()
   const control = trafficControl(options)
   const registry = routerRegistry({
     control,
     given: options.deployments,
     read(given, path, id) {
       const deployment = deploymentFrom(given, path, tiers, id)
+      checkRoom(deployment, options.maxOutputTokens ?? DEFAULT_MAX_OUTPUT_TOKENS, path)
       rates.set(deployment, ratesFor(deployment, path))
       if (given.reportsFinishReason !== undefined)
         saidOfFinishReasons.set(given.model, given.reportsFinishReason)
@@ -97,6 +99,7 @@ export function openRouter(options: RouterOptions): OpenRouter {
     limitOutput: outputLimiter(),
     toolSizes: new WeakMap(),
     budget: options.budget,
+    looseEnds: looseEnds(),
     ...underPressure(options),
     requestIdHeader: options.requestIdHeader,
     validator: options.validator ?? allOf(matchesSchema(), notEmpty()),
@@ -128,7 +131,6 @@ export function openRouter(options: RouterOptions): OpenRouter {
     registry,
     probing: looksAfter,
     end() {
-      looksAfter.end()
       // A book that was handed in may be others' too.
       if (options.health === undefined) control.health.end()
     },
@@ -164,9 +166,22 @@ function deploymentFrom(
     labels: given.labels ?? {},
     weight: given.weight ?? 1,
     limits: given.limits,
+    headers: given.headers,
     tenants,
     gpuMemoryGb,
   }
+}
+
+/** A limit that no call ever fits in is a mistake: each counts with all the output it may have. */
+function checkRoom({ maxOutputTokens, limits }: Deployment, usualCap: number, path: string): void {
+  const cap = maxOutputTokens ?? usualCap
+  const most = limits?.tokensPerMinute ?? Infinity
+  if (most > cap) return
+  throw new ConfigError(
+    `${path}.limits.tokensPerMinute`,
+    `${most} leaves no room for a call whose output may have ${cap} tokens`,
+    `give more than ${cap}, or lower maxOutputTokens`,
+  )
 }
 
 /** The model's own name where it has one, else its class's. */

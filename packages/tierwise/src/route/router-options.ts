@@ -12,6 +12,7 @@ import type { MediaTokens, QuoteInput } from "../pricing/quote.ts"
 import type { BudgetStore } from "../spec/budget.ts"
 import type { DeploymentProfile, Price } from "../spec/catalog.ts"
 import type { Estimator } from "../spec/complexity.ts"
+import type { HeaderSource } from "../spec/headers.ts"
 import type { RoutingPolicy } from "../spec/policy.ts"
 import type { Gate, MidStream, Tier } from "../spec/request.ts"
 import type { RouteObserver } from "../spec/telemetry.ts"
@@ -36,6 +37,11 @@ export interface DeploymentOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** How much it may be asked; who has no more room is skipped. Default: as much as its provider's headers say. */
   readonly limits?: TrafficLimit | undefined
+  /**
+   * Where it is heard what its provider's answers say of its limits: `responseHeaders()`, whose `fetch` the model's package
+   * calls. A router with one cannot be written down as JSON. Default: its limits are learnt from refusals alone.
+   */
+  readonly headers?: HeaderSource | undefined
   /** Share of the calls among equals, ≥ 0. Default 1. */
   readonly weight?: number | undefined
   /** If given, only these tenants may use it. */

@@ -15,6 +15,7 @@ import type { RoutingPolicy } from "../spec/policy.ts"
 import type { Gate, MidStream, Scopes, Tier } from "../spec/request.ts"
 import type { RouteObserver } from "../spec/telemetry.ts"
 import type { ResponseValidator } from "../spec/validation.ts"
+import type { LooseEnds } from "./loose-ends.ts"
 import type { Baseline } from "./tier-costs.ts"
 import type { Traffic } from "./traffic.ts"
 
@@ -66,6 +67,8 @@ export interface RouterParts extends Lineup {
   /** Tool definitions are measured once. */
   readonly toolSizes: ToolSizes
   readonly budget: BudgetStore | undefined
+  /** What goes on for calls that have gone. */
+  readonly looseEnds: LooseEnds
   /** Undefined: the budget is not asked before it is held in. */
   readonly pressure: PressureGauge | undefined
   readonly whenRefused: WhenRefused

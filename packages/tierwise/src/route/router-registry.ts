@@ -212,8 +212,8 @@ export function routerRegistry({ control, given, read, lineUp }: RouterRegistryO
       version,
       state: stateOf(entry),
       inFlight: known.inFlight(),
-      healthKey: known.key,
-      health: control.health.report(known.key),
+      healthKey: known.healthKey,
+      health: control.health.report(known.healthKey),
       metrics: known.metrics(),
     }
   }

@@ -11,8 +11,10 @@ export interface RunningDeadline extends Deadline {
   end(): void
 }
 
+/** @param usualMs The deadline of calls that name none; undefined: they have none. */
 export function runningDeadline(
   ms: number,
+  usualMs: number | undefined,
   now: () => number,
   callerSignal: AbortSignal | undefined,
 ): RunningDeadline {
@@ -26,6 +28,7 @@ export function runningDeadline(
   return {
     ms,
     at: now() + ms,
+    fairMs: usualMs !== undefined && ms >= usualMs ? usualMs : undefined,
     isOver: () => isOver,
     signal: either.signal,
     end() {

@@ -1,10 +1,10 @@
 import { ASSUMED_CONTEXT_WINDOW } from "../catalog/eligibility.ts"
-import { type Balancer, balancer } from "../dispatch/balance/balancer.ts"
+import { balancer } from "../dispatch/balance/balancer.ts"
 import {
   type CallInFlight,
-  type TargetStats,
   type LatencyStats,
   latencyStats,
+  type TargetStats,
 } from "../dispatch/balance/latency-stats.ts"
 import type {
   Admission,
@@ -15,27 +15,32 @@ import type {
 import { handlingFrom } from "../dispatch/failures/failure-handling.ts"
 import { firstPieceTimes } from "../dispatch/first-piece-times.ts"
 import { gatekeeper } from "../dispatch/gatekeeper.ts"
-import { type HealthBook, healthBook } from "../dispatch/health/health-book.ts"
+import type { HealthBook } from "../dispatch/health/health-book.ts"
+import { ownHealth } from "../dispatch/health/own-health.ts"
 import type { Hedging } from "../dispatch/hedge.ts"
 import { type TrafficLimits, trafficLimits } from "../dispatch/limits/rate-limit.ts"
+import { learnFrom } from "../dispatch/limits/response-headers.ts"
 import { type Comer, type WaitingLine, waitingLine } from "../dispatch/limits/waiting-line.ts"
 import { retryBudget } from "../dispatch/retry-budget.ts"
 import type { Candidate, Deployment } from "../spec/catalog.ts"
 import type { FailureKind } from "../spec/dispatch.ts"
-import type { RequestFeatures, RouteRequest } from "../spec/request.ts"
-import type { BalanceKind } from "../spec/traffic.ts"
+import type { RequestFeatures, RouteRequest, Tier } from "../spec/request.ts"
 import type { RouterOptions } from "./router-options.ts"
 
 /** A candidate as dispatch knows it. */
 export type Callee = DispatchCandidate & { readonly candidate: Candidate }
 
-type Rules = Pick<DispatchOptions<Callee, never>, "admit" | "contextOf" | "line">
+type Rules = Pick<DispatchOptions<Callee, never>, "admit" | "backAt" | "contextOf" | "line">
 
 /** What dispatch has to keep to in the calls of one lineup, and who comes first in it. */
 export interface Traffic {
   readonly health: HealthBook
-  /** All deployments, who is to be asked first among equals in front; undefined: the snapshot's draw says. */
-  rank(session: string | undefined): readonly string[] | undefined
+  /**
+   * Ids of all deployments, tier by tier, who is to be asked first among equals in front; undefined: the snapshot's draw says.
+   *
+   * @param takesTurn A call to this tier follows.
+   */
+  rank(session: string | undefined, tier: Tier, takesTurn: boolean): readonly string[] | undefined
   /** When a second candidate is asked beside the first; undefined: never. */
   readonly hedging: Hedging<Callee> | undefined
   /** What dispatch has to keep to in a call. */
@@ -46,14 +51,14 @@ export interface Traffic {
 export interface TrafficControl {
   readonly health: HealthBook
   /**
-   * Keeps limits and counts for a deployment from now on, and gives its breaker a key that nobody else has had here: its id,
-   * with its version if it has one.
+   * Keeps limits and counts for a deployment from now on. Its breaker has the same key in all processes: its id, with its
+   * version if it has one. What is known of one version says nothing of another.
    *
    * @param path Where it stands, for errors.
    * @throws ConfigError for a limit that is none.
    */
   take(deployment: Deployment, path: string): TrafficCounts
-  /** Forgets its limits and counts. What the health book has of it lies under a key that is not given again. */
+  /** Forgets its limits and counts. What the health book has of it is there for whoever comes with the same id and version. */
   forget(deployment: Deployment): void
   of(deployments: readonly Deployment[]): Traffic
   /** Leave for one try that is none of a caller's: it is not counted, but its end is learnt from. */
@@ -63,7 +68,7 @@ export interface TrafficControl {
 /** What has come of the calls of one deployment. */
 export interface TrafficCounts {
   /** Of its breaker and its limits, in this router's health book. */
-  readonly key: string
+  readonly healthKey: string
   /** Tries under way. */
   inFlight(): number
   /** Epoch ms, when a try ended last; undefined: none has. */
@@ -84,27 +89,27 @@ export interface DeploymentMetrics {
 const DEFAULT_LONGEST = 100
 const DEFAULT_LINE_MS = 10_000
 
-/** Nobody is so broken. */
-const NEVER_TRIPS = { failures: Number.MAX_SAFE_INTEGER }
-
 /** A deployment whose calls are let through. */
 interface Taken {
+  /** Nobody else has had it here. */
   readonly key: string
+  readonly healthKey: string
   readonly stats: LatencyStats
   readonly counts: Counting
+  /** Undefined: there is nothing to listen to. */
+  readonly stopListening: (() => void) | undefined
 }
 
 /** @throws ConfigError for a breaker or line that cannot be. */
 export function trafficControl(options: RouterOptions): TrafficControl {
   const { now = Date.now, random = Math.random, order = "cheapest" } = options
-  const breaker = options.circuitBreaker === false ? NEVER_TRIPS : options.circuitBreaker
-  const health = options.health ?? healthBook({ breaker, now, random })
+  const health = ownHealth({ circuitBreaker: options.circuitBreaker, health: options.health, now, random })
   const taken = new WeakMap<Deployment, Taken>()
   const limits = new Map<string, TrafficLimits>()
   const byKey = new Map<string, Taken>()
   /** By id, of the lineup that is brought into order. */
   let present: ReadonlyMap<string, Taken> = new Map()
-  const keysGiven = new Map<string, number>()
+  let keysGiven = 0
   const stats: LatencyStats = {
     of: (id, at) => present.get(id)?.stats.of(id, at) ?? UNUSED,
     began: (key) => {
@@ -117,6 +122,7 @@ export function trafficControl(options: RouterOptions): TrafficControl {
   const times = options.hedge === undefined ? undefined : firstPieceTimes()
   const gate = gatekeeper({
     health,
+    healthKeyOf: (key) => byKey.get(key)?.healthKey ?? key,
     handling: handlingFrom(options.failureHandling),
     limits,
     stats: order === "least-in-flight" || order === "lowest-latency" ? stats : undefined,
@@ -124,14 +130,6 @@ export function trafficControl(options: RouterOptions): TrafficControl {
     now,
     onEnded: line && ((key) => line.free(key)),
   })
-
-  /** What is said of another version says nothing of this one. */
-  function newKey({ id, version }: Deployment): string {
-    const key = version === undefined ? id : `${id}@${version}`
-    const before = keysGiven.get(key) ?? 0
-    keysGiven.set(key, before + 1)
-    return before === 0 ? key : `${key}~${before + 1}`
-  }
 
   function keyOf(deployment: Deployment): string {
     return taken.get(deployment)?.key ?? deployment.id
@@ -152,7 +150,8 @@ export function trafficControl(options: RouterOptions): TrafficControl {
     health,
     take(deployment, path) {
       const given = trafficLimits({ limits: deployment.limits ?? {}, now, path: `${path}.limits` })
-      const key = newKey(deployment)
+      const healthKey = healthKeyOf(deployment)
+      const key = `${healthKey}~${++keysGiven}`
       const counts: Counting = {
         id: deployment.id,
         inFlight: 0,
@@ -161,12 +160,14 @@ export function trafficControl(options: RouterOptions): TrafficControl {
         answers: 0,
         firstPieceMs: 0,
       }
-      const one: Taken = { key, stats: latencyStats({ now }), counts }
+      const { headers } = deployment
+      const stopListening = headers && learnFrom(headers, given)
+      const one: Taken = { key, healthKey, stats: latencyStats({ now }), counts, stopListening }
       limits.set(key, given)
       taken.set(deployment, one)
       byKey.set(key, one)
       return {
-        key,
+        healthKey,
         inFlight: () => counts.inFlight,
         lastUsedAt: () => counts.lastUsedAt,
         metrics: () => metricsOf(counts),
@@ -175,19 +176,31 @@ export function trafficControl(options: RouterOptions): TrafficControl {
     forget(deployment) {
       const one = taken.get(deployment)
       if (one === undefined) return
+      one.stopListening?.()
       taken.delete(deployment)
       byKey.delete(one.key)
       limits.delete(one.key)
+      times?.forget(one.key)
     },
     of(deployments) {
       let own: ReadonlyMap<string, Taken> | undefined
+      const byTier = [...Map.groupBy(deployments, ({ tier }) => tier)].map(([tier, of]) => ({
+        tier,
+        equals: of.map(({ id, weight }) => ({ id, weight })),
+      }))
+      // What a draw decides needs no ranking: the snapshot has the draw.
+      const isDrawn = order === "cheapest" || order === "weighted"
       return {
         health,
         hedging,
-        rank(session) {
+        rank(session, tier, takesTurn) {
+          if (session === undefined && isDrawn) return undefined
           own ??= new Map(deployments.map((deployment) => [deployment.id, taken.get(deployment) as Taken]))
           present = own
-          return ranking(deployments, order, balancing, session)
+          return byTier.flatMap((one) => {
+            const options = { session, takesTurn: takesTurn && one.tier === tier }
+            return balancing.order(one.equals, options).map(({ id }) => id)
+          })
         },
         rules({ priority = 0 }, { inputTokens }) {
           const comer = line?.comer(priority)
@@ -196,6 +209,7 @@ export function trafficControl(options: RouterOptions): TrafficControl {
               const enter = () => admit(deployment, inputTokens + maxOutputTokens, isRetry)
               return comer === undefined ? enter() : inTurn(comer, keyOf(deployment), isRetry, enter)
             },
+            backAt: ({ candidate: { deployment } }) => health.soonest([healthKeyOf(deployment)]),
             contextOf: ({ candidate: { deployment } }) =>
               deployment.profile.maxInputTokens ?? ASSUMED_CONTEXT_WINDOW,
             line: comer,
@@ -205,6 +219,10 @@ export function trafficControl(options: RouterOptions): TrafficControl {
     },
     admitProbe: (deployment, tokens) => gate.admit(keyOf(deployment), tokens, false),
   }
+}
+
+function healthKeyOf({ id, version }: Deployment): string {
+  return version === undefined ? id : `${id}@${version}`
 }
 
 const UNUSED: TargetStats = { inFlight: 0, ewmaLatencyMs: undefined }
@@ -260,18 +278,6 @@ function count(how: TryEnding, counts: Counting): void {
 
 function metricsOf({ calls, failures, answers, firstPieceMs }: Counting): DeploymentMetrics {
   return { calls, failures, meanFirstPieceMs: answers === 0 ? undefined : firstPieceMs / answers }
-}
-
-function ranking(
-  deployments: readonly Deployment[],
-  order: BalanceKind,
-  balancing: Balancer,
-  session: string | undefined,
-): readonly string[] | undefined {
-  // What a draw decides needs no ranking: the snapshot has the draw.
-  if (session === undefined && (order === "cheapest" || order === "weighted")) return undefined
-  const equals = deployments.map(({ id, weight }) => ({ id, weight }))
-  return balancing.order(equals, { session }).map(({ id }) => id)
 }
 
 /** A twentieth of the calls at most, unless more is wanted. */

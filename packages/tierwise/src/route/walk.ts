@@ -44,8 +44,7 @@ export interface Rung {
 /** Everything with state is read once, so that the plan can be repeated from it. Nobody is asked who need not be. */
 export function takeSnapshot(parts: RouterParts, request: RouteRequest): Snapshot | Promise<Snapshot> {
   const { now, random } = parts.dispatch
-  const ranking = parts.traffic.rank(request.session)
-  const snapshot = { at: now(), draw: random(), ...(ranking && { ranking }) }
+  const snapshot = { at: now(), draw: random() }
   const { budget, pressure } = parts
   return budget === undefined || pressure === undefined
     ? snapshot
@@ -76,7 +75,7 @@ export async function startWalk(
   const { signal: callerSignal } = given.config
   const { deadlineMs = parts.deadlineMs } = request
   if (deadlineMs === undefined) return planWalk(parts, request, given, streamed, undefined, callerSignal)
-  const deadline = runningDeadline(deadlineMs, parts.dispatch.now, callerSignal)
+  const deadline = runningDeadline(deadlineMs, parts.deadlineMs, parts.dispatch.now, callerSignal)
   const invocation = { ...given, config: { ...given.config, signal: deadline.signal } }
   try {
     return await planWalk(parts, request, invocation, streamed, deadline, callerSignal)
@@ -95,9 +94,11 @@ async function planWalk(
   callerSignal: AbortSignal | undefined,
 ): Promise<Walk> {
   const taken = takeSnapshot(parts, request)
-  const snapshot = taken instanceof Promise ? await withSignal(taken, invocation.config.signal) : taken
+  const { signal } = invocation.config
+  const given = taken instanceof Promise ? await withSignal(taken, signal) : taken
   const { within = here } = invocation
-  const planned = await within(() => makePlan(parts, request, snapshot, invocation.config.signal))
+  const planned = await within(() => makePlan(parts, request, given, { signal, takesTurn: true }))
+  const { snapshot } = planned
   const id = parts.newId()
   const record = openRecord({
     id,
@@ -116,7 +117,7 @@ async function planWalk(
   const rungs = new Map<Tier, Rung | undefined>()
   let { ceiling } = planned.plan.decision
   const nextRung = (tier: Tier): Rung | undefined => {
-    if (!rungs.has(tier)) rungs.set(tier, rungAbove(parts, { request, snapshot, planned }, tier, ceiling))
+    if (!rungs.has(tier)) rungs.set(tier, rungAbove(parts, { request, planned }, tier, ceiling))
     return rungs.get(tier)
   }
   const lowerCeiling = (tier: Tier) => {
@@ -147,7 +148,7 @@ export function here<T>(work: () => Promise<T>): Promise<T> {
 
 function rungAbove(
   parts: RouterParts,
-  { request, snapshot, planned: { plan } }: Pick<Walk, "request" | "snapshot" | "planned">,
+  { request, planned: { plan, snapshot: before } }: Pick<Walk, "request" | "planned">,
   from: Tier,
   ceiling: Tier,
 ): Rung | undefined {
@@ -155,6 +156,8 @@ function rungAbove(
   const rung = tiers.indexOf(from) + 1
   const tier = tiers[rung]
   if (tier === undefined || rung > tiers.indexOf(ceiling)) return undefined
+  const ranking = parts.traffic.rank(request.session, tier, true)
+  const snapshot = ranking === undefined ? before : { ...before, ranking }
   const decision: RoutingDecision = { tier, reason: "escalated", because: "", floor: tier, ceiling }
   const { candidates } = findCandidates(parts, { request, features: plan.features, decision, snapshot })
   return candidates.length === 0 ? undefined : { decision, candidates }

@@ -1,4 +1,5 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import type { HeaderSource } from "./headers.ts"
 import type { Amount } from "./money.ts"
 import type { Tier } from "./request.ts"
 import type { TrafficLimit } from "./traffic.ts"
@@ -111,6 +112,8 @@ export interface Deployment {
   /** Share of the calls among equals; default 1. 0 = only when nobody else is left. */
   readonly weight: number
   readonly limits?: TrafficLimit | undefined
+  /** Where it is heard what its provider says of its limits. Undefined: in refusals alone. */
+  readonly headers?: HeaderSource | undefined
   /** If given, only these tenants may use it. */
   readonly tenants?: readonly string[] | undefined
   /** GPU memory in GB, for reports on self-hosted tiers (row E2). */

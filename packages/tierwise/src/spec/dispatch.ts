@@ -45,11 +45,12 @@ export type FailureKind =
  * - `cooling-down`: it asked for a pause, or its failure calls for one.
  * - `circuit-open`: it kept failing, and somebody else finds out when it is well.
  * - `saturated`: its limits are reached.
+ * - `too-large`: the request asks for more tokens than its limit allows in any minute.
  * - `context-too-small`: another one with as large a context window has refused the request as too long.
  */
 export type SkipReason = "unaffordable" | Unavailable | "context-too-small"
 
-export type Unavailable = "cooling-down" | "circuit-open" | "saturated"
+export type Unavailable = "cooling-down" | "circuit-open" | "saturated" | "too-large"
 
 interface AttemptBase {
   readonly deploymentId: string

@@ -5,6 +5,7 @@ import {
   CandidatesExhaustedError,
   ConfigError,
   messageOf,
+  RouterClosedError,
   TierwiseError,
 } from "./errors.ts"
 import { nanoUsd } from "./money.ts"
@@ -47,6 +48,16 @@ describe("TierwiseError", () => {
     const a = new Error("a")
     a.cause = new Error("b", { cause: a })
     expect(TierwiseError.isInstance(a)).toBe(false)
+  })
+})
+
+describe("RouterClosedError", () => {
+  it("tells calls that came too late from those that took too long, and what to do", () => {
+    const [late, long] = [new RouterClosedError(), new RouterClosedError(8_000)]
+    expect(late.message).toMatch(/it is closed. Fix: make a new one/)
+    expect(long.message).toMatch(/did not end within 8000 ms. Fix: give close a longer deadlineMs/)
+    expect([late.deadlineMs, long.deadlineMs]).toEqual([undefined, 8_000])
+    expect([late, long].map(getRetryable)).toEqual([false, false])
   })
 })
 

@@ -20,6 +20,7 @@ export type TierwiseErrorCode =
   | "candidates-exhausted"
   | "deadline-exceeded"
   | "stream-broken"
+  | "router-closed"
 
 /**
  * Every error the router itself raises. A provider's or the caller's own error that must not be hidden
@@ -63,7 +64,12 @@ export abstract class TierwiseError extends Error {
 
 /** What an error says, also where something else was thrown. */
 export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message
+  try {
+    if (error instanceof Error) return error.message
+  } catch {
+    // A getter that throws, or a proxy that was revoked.
+    return "an error that cannot be read"
+  }
   return typeof error === "string" ? error : `${typeof error} was thrown`
 }
 
@@ -201,9 +207,9 @@ export class StreamBrokenError extends TierwiseError {
   /** Whose answer it was. */
   readonly deploymentId: string
   readonly failure: FailureKind
-  /** The words that were read. Empty where they went to handlers only. */
+  /** The words that were read. Empty where they went to handlers only, or were read as an object. */
   readonly partial: string
-  /** Booked for all attempts of the request, NanoUsd. */
+  /** Booked for all attempts of the request, NanoUsd. 0 of a `FallbackChain`, which books nothing. */
   readonly cost: NanoUsd
 
   constructor(
@@ -219,6 +225,25 @@ export class StreamBrokenError extends TierwiseError {
     this.failure = failure
     this.partial = partial
     this.cost = cost
+  }
+}
+
+/**
+ * The router was closed before the call, or while it was under way and did not end in time: it is cancelled then, and what it
+ * had made is booked. Another process may take it; this router never will.
+ */
+export class RouterClosedError extends TierwiseError {
+  readonly code = "router-closed"
+  /** What calls under way had to come to their end, ms. Undefined: this one came later, and nobody was asked. */
+  readonly deadlineMs: number | undefined
+
+  constructor(deadlineMs?: number) {
+    super(
+      deadlineMs === undefined
+        ? "The router takes no calls: it is closed. Fix: make a new one, or close it after its last call."
+        : `The router was closed, and the call did not end within ${deadlineMs} ms. Fix: give close a longer deadlineMs, or send the call again, to another process.`,
+    )
+    this.deadlineMs = deadlineMs
   }
 }
 

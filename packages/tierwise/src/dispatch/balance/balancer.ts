@@ -19,6 +19,8 @@ export interface OrderOptions {
    * is warm; when it cannot, all go to the same next one.
    */
   readonly session?: string | undefined
+  /** A call to whoever comes first follows: the next order is to know of it. Default true. */
+  readonly takesTurn?: boolean | undefined
 }
 
 /** Says who of several equals is asked first. */
@@ -57,7 +59,7 @@ export function balancer(
     const kinds = Object.keys(RANKINGS).join(", ")
     throw new ConfigError("balance", `"${kind}" is no way to balance`, `give one of ${kinds}`)
   }
-  const { rank, settle } = RANKINGS[kind]({ now, random, stats })
+  const { rank, prefer, settle } = RANKINGS[kind]({ now, random, stats })
 
   function ordered<B extends Balanced>(among: readonly B[], draw: (id: string) => number, rank: Rank): B[] {
     const ranks = rank(among)
@@ -74,14 +76,15 @@ export function balancer(
   }
 
   return {
-    order(among, { session } = NO_SESSION) {
+    order(among, { session, takesTurn = true } = DEFAULTS) {
       if (among.length < 2) return among
       if (session !== undefined) {
         const hash = sessionHashOf(session)
         return ordered(among, (id) => rendezvousDraw(hash, id), allEqual)
       }
       const inOrder = ordered(among, random, rank)
-      settle?.(inOrder)
+      prefer?.(inOrder)
+      if (takesTurn) settle?.(inOrder)
       return inOrder
     },
     began: (id) => stats.began(id),
@@ -89,15 +92,18 @@ export function balancer(
   }
 }
 
-const NO_SESSION: OrderOptions = {}
+const DEFAULTS: OrderOptions = {}
 
 /** One number for each, the smallest first. Called once for each order. */
 type Rank = (among: readonly Balanced[]) => readonly number[]
 
-/** How a kind decides. `settle` has the last word on an order, and may remember it. */
+/** How a kind decides. */
 interface Ranking {
   readonly rank: Rank
-  readonly settle?: (inOrder: Balanced[]) => void
+  /** Has the last word on an order. */
+  readonly prefer?: (inOrder: Balanced[]) => void
+  /** Remembers that a call follows it. */
+  readonly settle?: (inOrder: readonly Balanced[]) => void
 }
 
 const RANKINGS: Readonly<Record<BalanceKind, (options: Required<BalancerOptions>) => Ranking>> = {
@@ -121,10 +127,8 @@ const RANKINGS: Readonly<Record<BalanceKind, (options: Required<BalancerOptions>
         const at = now()
         return among.map(({ id, weight }) => expectedWait(picks.of(id, at)) / weight)
       },
-      settle: (inOrder) => {
-        preferBetterOfTwo(inOrder, random)
-        picks.pick(inOrder[0], now())
-      },
+      prefer: (inOrder) => preferBetterOfTwo(inOrder, random),
+      settle: ([first]) => picks.pick(first, now()),
     }
   },
 }
@@ -166,17 +170,12 @@ function allEqual(among: readonly Balanced[]): readonly number[] {
 function inTurn(): Ranking {
   const gained = new Map<string, number>()
   return {
-    rank: (among) =>
-      among.map(({ id, weight }) => {
-        const gain = (gained.get(id) ?? 0) + weight
-        gained.set(id, gain)
-        return -gain
-      }),
+    rank: (among) => among.map(({ id, weight }) => -((gained.get(id) ?? 0) + weight)),
     settle(inOrder) {
-      const [first] = inOrder
-      if (first === undefined) return
       const total = inOrder.reduce((sum, { weight }) => sum + weight, 0)
-      gained.set(first.id, (gained.get(first.id) ?? 0) - total)
+      for (const [place, { id, weight }] of inOrder.entries()) {
+        gained.set(id, (gained.get(id) ?? 0) + weight - (place === 0 ? total : 0))
+      }
     },
   }
 }
