@@ -1,4 +1,5 @@
 import { BaseCallbackHandler } from "@langchain/core/callbacks/base"
+import { ChatOpenAI } from "@langchain/openai"
 import {
   CandidatesExhaustedError,
   ConfigError,
@@ -90,6 +91,57 @@ describe("a deadline", () => {
     expect(chunks.length).toBeGreaterThan(0)
     expect(chunks).not.toContain(true)
     expect(deploymentsAsked(world)).toEqual(["sim-small"])
+  })
+})
+
+describe("a deadline, also", () => {
+  it("ends the wait for an equal call whose answer would be remembered", async () => {
+    await using world = await openWorld()
+    const { baseUrl: baseURL } = world.simulator
+    // Answers that are no throw of the dice are waited for.
+    const model = new ChatOpenAI({
+      model: "sim-small",
+      apiKey: "none",
+      temperature: 0,
+      configuration: { baseURL },
+    })
+    const router = new RouterChatModel({
+      tiers: ["light"],
+      thresholds: [],
+      deployments: [{ ...deploymentOf(world.simulator, "light", "sim-small"), model }],
+      cache: true,
+    })
+    const question = `Hello ${crypto.randomUUID()}`
+    world.simulator.script([{ delayMs: 600 }])
+    const first = router.invoke(question)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const startedAt = performance.now()
+    await expect(router.invoke(question, { deadlineMs: 60 })).rejects.toBeInstanceOf(DeadlineExceededError)
+    expect(performance.now() - startedAt).toBeLessThan(500)
+    await first
+  })
+
+  it("ends a stream that nobody reads: its place and its money are free", async () => {
+    await using world = await openWorld()
+    const budget = memoryBudget({ limits: [{ scope: "tenant", window: "total", usd: 1 }] })
+    const router = new RouterChatModel({
+      tiers: ["light"],
+      thresholds: [],
+      deployments: [{ ...deploymentOf(world.simulator, "light", "sim-small"), limits: { concurrency: 1 } }],
+      budget,
+      deadlineMs: 250,
+    })
+    world.simulator.script([{ answer: "one two three four five six", drip: { bytes: 260, everyMs: 60 } }])
+    const stream = await router.stream("Hello")
+    expect(router.registry.list()).toMatchObject([{ inFlight: 1 }])
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    expect(router.registry.list()).toMatchObject([{ inFlight: 0 }])
+    expect(await budget.status({})).toMatchObject([{ held: 0 }])
+    await router.invoke("Hello")
+    const reading = async () => {
+      for await (const _ of stream);
+    }
+    await expect(reading()).rejects.toBeInstanceOf(DeadlineExceededError)
   })
 })
 

@@ -1,4 +1,5 @@
 import { AIMessage, HumanMessage } from "@langchain/core/messages"
+import type { RunnableConfig } from "@langchain/core/runnables"
 import { fakeModel } from "@langchain/core/testing"
 import { describe, expect, it } from "vitest"
 import { memoryBudget } from "./budget/memory-budget.ts"
@@ -44,9 +45,9 @@ function world(
       ...options,
     }),
   )
-  const ask = async (hints: Partial<RouteRequest> = {}, config = {}) => {
+  const ask = async (hints: Partial<RouteRequest> = {}, config: RunnableConfig = {}) => {
     const request = { messages: [new HumanMessage("Hello")], ...hints }
-    const { answer } = await hall.generate(request, { callOptions: {}, config })
+    const { answer } = await hall.generate(request, { callOptions: {}, config, signal: config.signal })
     const ended = events.findLast((event) => event.type === "request-ended")
     return { answer, record: (ended as RouteEvent & { type: "request-ended" }).record }
   }

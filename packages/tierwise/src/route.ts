@@ -7,6 +7,7 @@ import { type CallQuote, predictCost } from "./route/predict-cost.ts"
 import { recall, sayAgain, streamAgain } from "./route/recall.ts"
 import type { Routed } from "./route/routed.ts"
 import type { RouterParts } from "./route/router-parts.ts"
+import type { RunningDeadline } from "./route/running-deadline.ts"
 import { startWalk, takeSnapshot, type Walk } from "./route/walk.ts"
 import { DeadlineExceededError, StreamBrokenError } from "./spec/errors.ts"
 import type { Snapshot } from "./spec/policy.ts"
@@ -19,9 +20,13 @@ export interface Hall {
   plan(request: RouteRequest, snapshot?: Snapshot): Promise<Plan>
   /** What that may cost. */
   quote(request: RouteRequest): Promise<CallQuote>
-  generate(request: RouteRequest, invocation: Invocation): Promise<Routed>
+  generate(request: RouteRequest, invocation: Invocation, deadline?: RunningDeadline): Promise<Routed>
   /** Yields the words as they come; returns them joined when the stream has closed. */
-  stream(request: RouteRequest, invocation: Invocation): AsyncGenerator<Words, Routed, undefined>
+  stream(
+    request: RouteRequest,
+    invocation: Invocation,
+    deadline?: RunningDeadline,
+  ): AsyncGenerator<Words, Routed, undefined>
 }
 
 export function createHall(parts: RouterParts): Hall {
@@ -34,11 +39,12 @@ export function createHall(parts: RouterParts): Hall {
       return predictCost(parts, await planned(parts, request))
     },
 
-    async generate(request, invocation) {
+    async generate(request, invocation, deadline) {
       const known = await recall(parts, request, invocation)
       if (known.hit !== undefined) return sayAgain(known.hit, request, invocation)
       try {
-        const walking = walkThrough(parts, await startWalk(parts, request, invocation, false), known.keep)
+        const walk = await startWalk(parts, request, invocation, { streamed: false, deadline })
+        const walking = walkThrough(parts, walk, known.keep)
         let step = await walking.next()
         while (step.done !== true) step = await walking.next()
         return step.value
@@ -47,11 +53,12 @@ export function createHall(parts: RouterParts): Hall {
       }
     },
 
-    async *stream(request, invocation) {
+    async *stream(request, invocation, deadline) {
       const known = await recall(parts, request, invocation)
       if (known.hit !== undefined) return yield* streamAgain(known.hit, request, invocation)
       try {
-        const walking = walkThrough(parts, await startWalk(parts, request, invocation, true), known.keep)
+        const walk = await startWalk(parts, request, invocation, { streamed: true, deadline })
+        const walking = walkThrough(parts, walk, known.keep)
         let step = await walking.next()
         try {
           for (; step.done !== true; step = await walking.next()) {
@@ -87,7 +94,7 @@ async function* walkThrough(
   walk: Walk,
   keep: (routed: Routed) => Promise<void>,
 ): AsyncGenerator<Words, Routed, undefined> {
-  const { signal } = walk.invocation.config
+  const { signal } = walk.invocation
   let inHand: InHand | undefined
   let failure: unknown
   let record: RouteRecord

@@ -17,6 +17,7 @@ import { type Runnable, type RunnableConfig, RunnableLambda } from "@langchain/c
 import { convertToOpenAITool } from "@langchain/core/utils/function_calling"
 import { optionsKey } from "./cache/cache-key.ts"
 import { CompositeChatModel } from "./composite-chat-model.ts"
+import { linkedAbort } from "./dispatch/linked-abort.ts"
 import { type FromEnvOptions, readEnvironment } from "./env/options-from-env.ts"
 import type { Invocation, StructuredOutput } from "./langchain/call-model.ts"
 import { type ChainRun, startChainRun } from "./langchain/chain-run.ts"
@@ -31,14 +32,16 @@ import {
   callsUnderWay,
   SETTLE_WITHIN_MS,
 } from "./route/calls-under-way.ts"
+import { isDeadline } from "./route/check-request.ts"
 import type { CallQuote } from "./route/predict-cost.ts"
 import { type OpenRouter, openRouter } from "./route/resolve-options.ts"
 import type { Routed } from "./route/routed.ts"
 import { DATA_OPTIONS, type RouterOptions } from "./route/router-options.ts"
 import type { RouterParts } from "./route/router-parts.ts"
 import type { DeploymentRegistry } from "./route/router-registry.ts"
+import { type RunningDeadline, runningDeadline } from "./route/running-deadline.ts"
 import { createHall, type Hall } from "./route.ts"
-import { ConfigError } from "./spec/errors.ts"
+import { ConfigError, DeadlineExceededError } from "./spec/errors.ts"
 import type { Snapshot } from "./spec/policy.ts"
 import type { Gate, RouteHints, RouteRequest } from "./spec/request.ts"
 import type { Plan } from "./spec/telemetry.ts"
@@ -75,6 +78,10 @@ interface Call {
   readonly invocation: Invocation
   readonly run: ChainRun
   readonly underWay: CallUnderWay
+  /** Fires when the call is to end: its caller's has, its deadline is over, or the router is closed. */
+  readonly signal: AbortSignal
+  /** Undefined: it may take as long as it takes. */
+  readonly deadline: RunningDeadline | undefined
 }
 
 /** What a router walks through. */
@@ -189,7 +196,9 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
   /**
    * Ends the router, and all that were made of it. From now on calls are refused with a RouterClosedError. Those under way go on
    * until they end, or the deadline is over: then they are cancelled with a RouterClosedError, also where nobody reads them, and
-   * what they had made is booked. Probes and the polling of a model registry end at once.
+   * what they had made is booked. A request to a provider is aborted if its call had a signal or any time to keep to (`deadlineMs`,
+   * a time-out); otherwise nobody waits for it any more, but it may keep the process alive until it is answered. Probes and the
+   * polling of a model registry end at once.
    *
    * Resolves when every call has ended and its money is settled, and says how many there were. Called again it says the same,
    * and a shorter deadline counts. A budget, a cache or a health book that was given stays open.
@@ -299,10 +308,13 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     input: BaseLanguageModelInput,
     options?: Partial<RouterCallOptions>,
   ): AsyncGenerator<AIMessageChunk> {
-    const { request, invocation, run, underWay } = await this.open(input, options, undefined)
-    const { signal } = underWay
+    const { request, invocation, run, underWay, deadline, signal } = await this.open(
+      input,
+      options,
+      undefined,
+    )
     const ended = this.life.opened.registry.began()
-    const walking = this.hall.stream(request, invocation)
+    const walking = this.hall.stream(request, invocation, deadline)
     let failure: unknown = new Error("the reader stopped reading")
     let output: AIMessageChunk | undefined
     let ending: Promise<void> | undefined
@@ -310,7 +322,7 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
       try {
         await walking.return(undefined as never)
         ended()
-        await (output === undefined ? run.fail(underWay.told(failure)) : run.end(output))
+        await (output === undefined ? run.fail(told(failure, underWay, deadline)) : run.end(output))
       } finally {
         underWay.ended(output !== undefined)
       }
@@ -343,7 +355,7 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
       isWithReader = true
       yield last
     } catch (error) {
-      failure = underWay.told(error)
+      failure = told(error, underWay, deadline)
       throw failure
     } finally {
       await endOnce()
@@ -392,17 +404,17 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     structured: StructuredOutput | undefined,
     finish: (routed: Routed) => T,
   ): Promise<T> {
-    const { request, invocation, run, underWay } = await this.open(input, options, structured)
+    const { request, invocation, run, underWay, deadline } = await this.open(input, options, structured)
     const ended = this.life.opened.registry.began()
     let hasAnswered = false
     try {
-      const finished = finish(await this.hall.generate(request, invocation).finally(ended))
+      const finished = finish(await this.hall.generate(request, invocation, deadline).finally(ended))
       hasAnswered = true
       await run.end(finished)
       return finished
     } catch (error) {
       if (hasAnswered) throw error
-      const failure = underWay.told(error)
+      const failure = told(error, underWay, deadline)
       await run.fail(failure)
       throw failure
     } finally {
@@ -421,18 +433,29 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
     const messages = RouterChatModel.messagesOf(input)
     const { request, ...call } = readCall(messages, given, config.configurable, structured)
     const { own } = this
-    const underWay = this.life.calls.began(config.signal)
+    const { dispatch, deadlineMs: usualMs } = this.walked.parts
+    const ms = isDeadline(request.deadlineMs) ? request.deadlineMs : usualMs
+    let deadline: RunningDeadline | undefined
+    const underWay = this.life.calls.began(() => {
+      if (ms === undefined) return linkedAbort(config.signal)
+      deadline = runningDeadline(ms, usualMs, dispatch.now, config.signal)
+      return deadline
+    })
+    const { signal } = underWay
+    const isTimed = dispatch.attemptTimeoutMs !== undefined || dispatch.stallTimeoutMs !== undefined
+    const abortsPackage = isTimed || deadline !== undefined || config.signal !== undefined
     try {
       const run = await startChainRun({
-        config: { ...config, signal: underWay.signal },
+        config: abortsPackage ? { ...config, signal } : config,
         name: this.getName(),
         // Its name alone: the runs of its deployments say what they are, and a trace is no place for all of them.
         serialized: () => this.toJSONNotImplemented(),
         own,
         inputs: { messages },
       })
-      const invocation = { ...call, config: run.childConfig, within: run.within, structured }
-      return { request, invocation, run, underWay }
+      const { childConfig, within } = run
+      const invocation = { ...call, config: childConfig, signal, abortsPackage, within, structured }
+      return { request, invocation, run, underWay, signal, deadline }
     } catch (error) {
       underWay.ended(false)
       throw error
@@ -442,6 +465,12 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
   private static messagesOf(input: BaseLanguageModelInput): BaseMessage[] {
     return BaseChatModel._convertInputToPromptValue(input).toChatMessages()
   }
+}
+
+/** What came too late is told as that, also where nobody was at work on it. */
+function told(error: unknown, underWay: CallUnderWay, deadline: RunningDeadline | undefined): unknown {
+  const isRaw = deadline?.isOver() === true && error === deadline.signal.reason
+  return underWay.told(isRaw ? new DeadlineExceededError([], deadline.ms, error) : error)
 }
 
 /** JavaScript callers may leave them out, whatever the types say. */

@@ -44,6 +44,12 @@ describe("the key of a call", () => {
     expect(keyOf(asked("Hello"))).not.toBe(keyOf(asked("Hello", { scopes: { tenant: "" } })))
   })
 
+  it("is blind to how long a call may take, how urgent it is, and whom its session keeps it at", () => {
+    const hints = { deadlineMs: 5_000, priority: 2, session: "s-1" }
+    expect(keyOf(asked("Hello", hints))).toBe(keyOf(asked("Hello")))
+    expect(keyOf(asked("Hello", { tier: "heavy" }))).not.toBe(keyOf(asked("Hello")))
+  })
+
   it("is another one for another conversation", () => {
     const conversations = fc.array(message, { minLength: 1, maxLength: 4 })
     fc.assert(

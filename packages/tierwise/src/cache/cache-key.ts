@@ -106,7 +106,16 @@ export function optionsKey(
   { request, callOptions, structured }: CacheableCall,
   { identity, rules = {} }: CacheKeyOptions,
 ): string | undefined {
-  const { messages: _, tools, scopes, ...hints } = request
+  // How long it may take, how urgent it is and where its prompt is warm say nothing of what is asked.
+  const {
+    messages: _,
+    tools,
+    scopes,
+    deadlineMs: _ms,
+    priority: _priority,
+    session: _session,
+    ...hints
+  } = request
   const parts = canonicalJson({
     version: KEY_VERSION,
     identity,

@@ -17,6 +17,13 @@ export interface Invocation {
   readonly callOptions: Readonly<Record<string, unknown>>
   /** Callbacks, tags and metadata for the deployment's own run. */
   readonly config: RunnableConfig
+  /** Ends the call, whatever it waits for. */
+  readonly signal?: AbortSignal | undefined
+  /**
+   * False: nobody has set the call a time, and packages are not told of its signal, which would cost each call about a
+   * twentieth (OpenAI's makes another one of it). Should it fire all the same, nobody waits for them any more. Default true.
+   */
+  readonly abortsPackage?: boolean | undefined
   /** The schema as the user gave it, with the options of `withStructuredOutput`. */
   readonly structured?: StructuredOutput | undefined
   /** Runs work of ours (an estimator's, a validator's) so that models it calls become children of the router's run. */
@@ -66,7 +73,7 @@ export function callModel(call: ModelCall): AsyncIterable<Piece> {
     ...invocation.config,
     ...(routes(model) ? { scopes, maxOutputTokens } : { maxRetries: 0 }),
     ...(headers && withHeaders(invocation.callOptions, headers)),
-    ...(signal && { signal }),
+    ...(signal && (invocation.abortsPackage !== false || routes(model)) && { signal }),
   }
   const { bound, options } = withTools(model, request.tools, given)
   if (invocation.structured !== undefined) {

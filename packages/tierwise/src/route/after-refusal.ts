@@ -41,18 +41,18 @@ export function askAfterRefusal(
 
   async function answerTo(refused: Refused): Promise<AfterRefusal> {
     if (typeof whenRefused !== "function") return whenRefused
-    const { within = here, config } = invocation
+    const { within = here } = invocation
     const { id } = record
     const question = { ...refused, id, scopes: request.scopes ?? {}, tier: decision.tier, canDowngrade }
     try {
       const answer = await withSignal(
         within(async () => whenRefused(question)),
-        config.signal,
+        invocation.signal,
       )
       if (ANSWERS.includes(answer)) return answer
       throw new TypeError(`${JSON.stringify(answer)} is none of ${ANSWERS.join(", ")}`)
     } catch (error) {
-      if (config.signal?.aborted === true || isControlFlow(error)) throw error
+      if (invocation.signal?.aborted === true || isControlFlow(error)) throw error
       record.problem({ room: "budget", error: `underPressure.whenRefused: ${messageOf(error)}` })
       return "block"
     }

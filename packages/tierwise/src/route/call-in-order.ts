@@ -56,7 +56,7 @@ export function callInOrder(
   const { request, invocation, record, planned, streamed, audience } = walk
   if (candidates.length === 0) throw new NoEligibleDeploymentError(planned.plan.excluded)
   const { budget, requestIdHeader } = parts
-  const { signal } = invocation.config
+  const { signal } = invocation
   // A caller's own `request` may span several calls.
   const scopes = { [REQUEST_SCOPE]: record.id, ...request.scopes }
   const money = budget && {

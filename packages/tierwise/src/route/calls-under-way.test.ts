@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { linkedAbort } from "../dispatch/linked-abort.ts"
 import { RouterClosedError } from "../spec/errors.ts"
 import {
   type CallsUnderWay,
@@ -9,21 +10,23 @@ import {
   SETTLE_WITHIN_MS,
 } from "./calls-under-way.ts"
 
+const abortable = () => linkedAbort(undefined)
+
 describe("callsUnderWay", () => {
   beforeEach(() => void vi.useFakeTimers())
   afterEach(() => void vi.useRealTimers())
 
   it("lets none begin once they are closed", async () => {
     const calls = callsUnderWay()
-    calls.began(undefined).ended(true)
+    calls.began(abortable).ended(true)
     expect(await calls.close(undefined)).toEqual({ ended: 0, cancelled: 0, stuck: 0 })
-    expect(() => calls.began(undefined)).toThrow(RouterClosedError)
+    expect(() => calls.began(abortable)).toThrow(RouterClosedError)
     expect(vi.getTimerCount()).toBe(0)
   })
 
   it("waits for those under way, and keeps no timer", async () => {
     const calls = callsUnderWay()
-    const [well, badly] = [calls.began(undefined), calls.began(undefined)]
+    const [well, badly] = [calls.began(abortable), calls.began(abortable)]
     const closing = calls.close(100)
     well.ended(true)
     badly.ended(false)
@@ -34,7 +37,7 @@ describe("callsUnderWay", () => {
 
   it("cancels at the deadline, and waits until that has come to its end too", async () => {
     const calls = callsUnderWay()
-    const [slow, quick] = [calls.began(undefined), calls.began(undefined)]
+    const [slow, quick] = [calls.began(abortable), calls.began(abortable)]
     const { closing, report } = watched(calls.close(100))
     vi.advanceTimersByTime(99)
     expect(slow.signal.aborted).toBe(false)
@@ -53,7 +56,7 @@ describe("callsUnderWay", () => {
 
   it("says how many do not end though they were cancelled", async () => {
     const calls = callsUnderWay()
-    calls.began(undefined)
+    calls.began(abortable)
     const closing = calls.close(0)
     vi.advanceTimersByTime(SETTLE_WITHIN_MS + 1)
     expect(await closing).toEqual({ ended: 0, cancelled: 0, stuck: 1 })
@@ -61,7 +64,7 @@ describe("callsUnderWay", () => {
 
   it("has 8 seconds unless told, of which a later close without a deadline takes none", async () => {
     const calls = callsUnderWay()
-    const call = calls.began(undefined)
+    const call = calls.began(abortable)
     void calls.close(20_000)
     void calls.close(undefined)
     vi.advanceTimersByTime(19_999)
@@ -70,7 +73,7 @@ describe("callsUnderWay", () => {
     expect(call.signal.reason).toMatchObject({ deadlineMs: 20_000 })
 
     const others = callsUnderWay()
-    const other = others.began(undefined)
+    const other = others.began(abortable)
     void others.close(undefined)
     vi.advanceTimersByTime(7_999)
     expect(other.signal.aborted).toBe(false)
@@ -82,7 +85,7 @@ describe("callsUnderWay", () => {
     const calls = callsUnderWay()
     const caller = new AbortController()
     const removed = vi.spyOn(caller.signal, "removeEventListener")
-    const call = calls.began(caller.signal)
+    const call = calls.began(() => linkedAbort(caller.signal))
     const own = new Error("the user has left")
     caller.abort(own)
     const closing = calls.close(0)
@@ -161,7 +164,7 @@ async function play(steps: readonly Step[]): Promise<void> {
 /** Undefined: it was refused. */
 function begin(calls: CallsUnderWay): CallUnderWay | undefined {
   try {
-    return calls.began(undefined)
+    return calls.began(abortable)
   } catch (error) {
     if (error instanceof RouterClosedError) return undefined
     throw error

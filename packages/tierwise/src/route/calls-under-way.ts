@@ -1,4 +1,4 @@
-import { linkedAbort } from "../dispatch/linked-abort.ts"
+import type { LinkedAbort } from "../dispatch/linked-abort.ts"
 import { RouterClosedError } from "../spec/errors.ts"
 
 export interface CloseOptions {
@@ -21,7 +21,7 @@ export interface CloseReport {
 
 /** A call that whoever closes the router waits for. */
 export interface CallUnderWay {
-  /** Fires when the caller's does, and when the router has no more time for the call. */
+  /** Fires when the call is to end. */
   readonly signal: AbortSignal
   /** What a failure of the call is thrown as: if it was cancelled, as that. */
   told(failure: unknown): unknown
@@ -32,9 +32,11 @@ export interface CallUnderWay {
 export interface CallsUnderWay {
   /**
    * A call begins.
+   *
+   * @param abortOf What ends it. It is unlinked when the call has ended.
    * @throws RouterClosedError once they are closed.
    */
-  began(callerSignal: AbortSignal | undefined): CallUnderWay
+  began(abortOf: () => LinkedAbort): CallUnderWay
   /**
    * Lets no more begin. Resolves when the last one has ended; never rejects. Called again, the deadline that is over first
    * counts, and without one the earlier ones.
@@ -85,25 +87,25 @@ export function callsUnderWay(): CallsUnderWay {
   }
 
   return {
-    began(callerSignal) {
+    began(abortOf) {
       if (closing !== undefined) throw new RouterClosedError()
-      const either = linkedAbort(callerSignal)
+      const { signal, abort, unlink } = abortOf()
       let closed: RouterClosedError | undefined
       const call: Cancellable = {
         cancel(deadlineMs) {
           // Its caller has ended it already.
-          if (either.signal.aborted) return
+          if (signal.aborted) return
           closed = new RouterClosedError(deadlineMs)
-          either.abort(closed)
+          abort(closed)
         },
       }
       open.add(call)
       return {
-        signal: either.signal,
+        signal,
         told: (failure) => closed ?? failure,
         ended(hasAnswered) {
           if (!open.delete(call)) return
-          either.unlink()
+          unlink()
           hasEnded(closed !== undefined && !hasAnswered)
         },
       }

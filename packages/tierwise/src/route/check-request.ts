@@ -56,7 +56,11 @@ export function checkRequest(request: RouteRequest, tiers: readonly Tier[]): voi
 /** @throws InvalidRequestError for what is no duration. */
 export function checkDeadline(deadlineMs: unknown): asserts deadlineMs is number | undefined {
   const fix = "give milliseconds, more than 0 and less than 2^31"
-  checkNumber(deadlineMs as number | undefined, "deadlineMs", (n) => n > 0 && n < 2 ** 31, fix)
+  checkNumber(deadlineMs as number | undefined, "deadlineMs", isDeadline, fix)
+}
+
+export function isDeadline(ms: number | undefined): ms is number {
+  return ms !== undefined && ms > 0 && ms < 2 ** 31
 }
 
 function checkMessages(messages: readonly BaseMessage[]): void {

@@ -128,7 +128,7 @@ async function judge(
   { answer, by }: Served,
 ): Promise<Verdict> {
   const { within = here } = invocation
-  const { signal } = invocation.config
+  const { signal } = invocation
   let verdict: Verdict = { accepted: true }
   try {
     const judged = await withSignal(

@@ -126,7 +126,8 @@ async function estimateOf(
   signal: AbortSignal | undefined,
 ): Promise<ComplexityEstimate | undefined> {
   try {
-    const estimate = await withSignal(Promise.resolve(estimator.estimate(input)), signal)
+    const given = estimator.estimate(input)
+    const estimate = given instanceof Promise ? await withSignal(given, signal) : await given
     const { score } = estimate
     if (score >= 0 && score <= 1) return estimate
     problems.push({ room: "complexity", error: `${estimator.name} gave a score of ${score}, not one in 0…1` })

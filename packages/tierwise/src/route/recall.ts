@@ -38,11 +38,11 @@ export async function recall(
   if (cache === undefined) return NOT_CACHED
   // A request that would be refused is refused, whatever a cache may hold.
   checkRequest(request, parts.tiers)
-  const { callOptions, structured, config } = invocation
+  const { callOptions, structured } = invocation
   const schema = structured && { schema: request.responseFormat?.schema, config: structured.config }
   const key = cache.keyOf({ request, callOptions, structured: schema })
   if (key === undefined) return NOT_CACHED
-  const recalled = await cache.recall(key, config.signal)
+  const recalled = await cache.recall(key, invocation.signal)
   if ("miss" in recalled) {
     const { miss } = recalled
     return {

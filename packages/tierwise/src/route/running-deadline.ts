@@ -1,12 +1,10 @@
 import type { Deadline } from "../dispatch/dispatch-options.ts"
-import { linkedAbort } from "../dispatch/linked-abort.ts"
+import { type LinkedAbort, linkedAbort } from "../dispatch/linked-abort.ts"
 
-/** A request's deadline while it runs. */
-export interface RunningDeadline extends Deadline {
+/** A request's deadline while it runs, with a signal that fires when it is over, and when the caller's own does. */
+export interface RunningDeadline extends Deadline, LinkedAbort {
   /** How long it had in all, ms. */
   readonly ms: number
-  /** Fires when it is over, and when the caller's own does. */
-  readonly signal: AbortSignal
   /** The request is done: it will not be over any more. */
   end(): void
 }
@@ -25,15 +23,18 @@ export function runningDeadline(
     const message = `the request took more than ${ms} ms`
     either.abort(Object.assign(new Error(message), { name: "TimeoutError" }))
   }, ms)
+  const end = () => {
+    clearTimeout(timer)
+    either.unlink()
+  }
   return {
     ms,
     at: now() + ms,
     fairMs: usualMs !== undefined && ms >= usualMs ? usualMs : undefined,
     isOver: () => isOver,
     signal: either.signal,
-    end() {
-      clearTimeout(timer)
-      either.unlink()
-    },
+    abort: either.abort,
+    unlink: end,
+    end,
   }
 }

@@ -4,7 +4,7 @@ import type { Invocation } from "../langchain/call-model.ts"
 import { type Audience, audienceOf } from "../langchain/curtain.ts"
 import type { BudgetStore } from "../spec/budget.ts"
 import type { Candidate } from "../spec/catalog.ts"
-import { DeadlineExceededError, messageOf } from "../spec/errors.ts"
+import { messageOf } from "../spec/errors.ts"
 import type { RoutingDecision, Snapshot } from "../spec/policy.ts"
 import type { Gate, RouteRequest, Tier } from "../spec/request.ts"
 import { notify } from "../telemetry/notify.ts"
@@ -13,7 +13,7 @@ import { inTime } from "./in-time.ts"
 import { findCandidates, makePlan, type Planned } from "./make-plan.ts"
 import { type OpenRecord, openRecord } from "./open-record.ts"
 import type { RouterParts } from "./router-parts.ts"
-import { type RunningDeadline, runningDeadline } from "./running-deadline.ts"
+import type { RunningDeadline } from "./running-deadline.ts"
 
 /** One request on its way through the rooms. */
 export interface Walk {
@@ -65,36 +65,21 @@ async function underPressure(
   }
 }
 
+export interface Walking {
+  readonly streamed: boolean
+  /** Its signal is the call's, too. */
+  readonly deadline: RunningDeadline | undefined
+}
+
 export async function startWalk(
   parts: RouterParts,
   request: RouteRequest,
-  given: Invocation,
-  streamed: boolean,
+  invocation: Invocation,
+  { streamed, deadline }: Walking,
 ): Promise<Walk> {
   checkRequest(request, parts.tiers)
-  const { signal: callerSignal } = given.config
-  const { deadlineMs = parts.deadlineMs } = request
-  if (deadlineMs === undefined) return planWalk(parts, request, given, streamed, undefined, callerSignal)
-  const deadline = runningDeadline(deadlineMs, parts.deadlineMs, parts.dispatch.now, callerSignal)
-  const invocation = { ...given, config: { ...given.config, signal: deadline.signal } }
-  try {
-    return await planWalk(parts, request, invocation, streamed, deadline, callerSignal)
-  } catch (error) {
-    deadline.end()
-    throw deadline.isOver() ? new DeadlineExceededError([], deadlineMs, error) : error
-  }
-}
-
-async function planWalk(
-  parts: RouterParts,
-  request: RouteRequest,
-  invocation: Invocation,
-  streamed: boolean,
-  deadline: RunningDeadline | undefined,
-  callerSignal: AbortSignal | undefined,
-): Promise<Walk> {
   const taken = takeSnapshot(parts, request)
-  const { signal } = invocation.config
+  const { signal } = invocation
   const given = taken instanceof Promise ? await withSignal(taken, signal) : taken
   const { within = here } = invocation
   const planned = await within(() => makePlan(parts, request, given, { signal, takesTurn: true }))
@@ -124,7 +109,7 @@ async function planWalk(
     ceiling = tier
     rungs.clear()
   }
-  const callerAborted = () => callerSignal?.aborted === true
+  const callerAborted = () => signal?.aborted === true && deadline?.isOver() !== true
   return {
     request,
     invocation,
