@@ -1,6 +1,6 @@
 import type { Refusal } from "./budget.ts"
 import type { Exclusion } from "./catalog.ts"
-import type { Attempt, FailureKind } from "./dispatch.ts"
+import type { Attempt, FailureKind, SkipReason } from "./dispatch.ts"
 import type { Amount, NanoUsd } from "./money.ts"
 
 const brand = Symbol.for("tierwise.error")
@@ -171,14 +171,30 @@ export class CandidatesExhaustedError extends TierwiseError {
   readonly attempts: readonly Attempt[]
   /** Epoch ms, from when on the first of those who were not called may be; undefined: none waits for a time. */
   readonly retryAt: number | undefined
+  /** For an HTTP answer: 429 if there was only no room for the call, by limits of ours or of providers; else 503. */
+  readonly status: 429 | 503
 
   constructor(attempts: readonly Attempt[], cause: unknown, retryAt?: number) {
-    const back =
-      retryAt === undefined ? "" : `; the first of them is back at ${new Date(retryAt).toISOString()}`
-    super(`No candidate answered${storyOf(attempts)}${back}.`, { cause })
+    super(`No candidate answered${storyOf(attempts)}${backAt(retryAt)}.`, { cause })
     this.attempts = attempts
     this.retryAt = retryAt
+    this.status = attempts.length > 0 && attempts.every(hadNoRoom) ? 429 : 503
   }
+}
+
+function hadNoRoom(attempt: Attempt): boolean {
+  if (attempt.outcome === "skipped") return NO_ROOM.has(attempt.because)
+  return attempt.outcome === "failed" && attempt.failure === "rate-limited"
+}
+
+const NO_ROOM: ReadonlySet<SkipReason> = new Set(["saturated", "cooling-down", "too-large"])
+
+/** The latest time that a date can be, epoch ms. */
+const LATEST_DATE = 8.64e15
+
+function backAt(retryAt: number | undefined): string {
+  if (retryAt === undefined || !(Math.abs(retryAt) <= LATEST_DATE)) return ""
+  return `; the first of them is back at ${new Date(retryAt).toISOString()}`
 }
 
 /** The request was not answered within `deadlineMs`. `cause` is what it was waiting for. */
