@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto"
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { inspect } from "node:util"
 import { type Simulator, startSimulator } from "@tierwise/simulator"
-import { type ConfigError, type FromEnvOptions, RouterChatModel } from "tierwise"
+import { type ConfigError, type FromEnvOptions, type RouteEvent, RouterChatModel } from "tierwise"
 import { describe, expect, it, vi } from "vitest"
 import { talking } from "./registry-world.ts"
 import { replyMetadata } from "./world.ts"
@@ -21,10 +22,15 @@ interface Service {
   /** Status of each answer so far. */
   readonly statuses: readonly number[]
   readonly problems: readonly Error[]
-  serves(document: unknown): void
+  /** With an ETag, unless it is told not to. */
+  serves(document: unknown, options?: { readonly etag?: boolean }): void
   readonly answers: (answer: Answer) => void
   readonly deployment: (tier: string, fields?: object) => Record<string, unknown>
-  open(options?: Partial<FromEnvOptions["registry"]>, env?: Record<string, string>): Promise<RouterChatModel>
+  open(
+    options?: Partial<FromEnvOptions["registry"]>,
+    env?: Record<string, string>,
+    router?: FromEnvOptions["router"],
+  ): Promise<RouterChatModel>
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -60,12 +66,12 @@ async function openService(): Promise<Service> {
     answers(given) {
       answer = given
     },
-    serves(document) {
+    serves(document, { etag: hasEtag = true } = {}) {
       const text = typeof document === "string" ? document : JSON.stringify(document)
       const etag = `"${createHash("sha256").update(text).digest("hex")}"`
       answer = (request, response) => {
         if (request.headers["if-none-match"] === etag) response.writeHead(304).end()
-        else response.writeHead(200, { etag }).end(text)
+        else response.writeHead(200, hasEtag ? { etag } : {}).end(text)
       }
     },
     deployment: (tier, fields = {}) => ({
@@ -78,10 +84,11 @@ async function openService(): Promise<Service> {
       profile: { maxInputTokens: 32_000 },
       ...fields,
     }),
-    async open(registry = {}, env = {}) {
+    async open(registry = {}, env = {}, more?) {
       const router = await RouterChatModel.fromEnv({
         env: { MODEL_REGISTRY_URL: url, ...env },
         envFile: false,
+        router: more,
         registry: {
           everyMs: 100,
           timeoutMs: 1_000,
@@ -150,6 +157,7 @@ describe("a model registry over HTTP", () => {
     [
       "one wrong field among many right ones",
       ({ deployment }) => ({
+        tiers,
         deployments: [deployment("light", { version: "v2" }), deployment("heavy", { weight: -1 })],
       }),
       "registry.deployments[1].weight",
@@ -157,6 +165,7 @@ describe("a model registry over HTTP", () => {
     [
       "a price that is too high to count",
       ({ deployment }) => ({
+        tiers,
         deployments: [
           deployment("light", { version: "v2" }),
           deployment("heavy", { price: { inputPerMTok: 1e9, outputPerMTok: 1 } }),
@@ -166,12 +175,13 @@ describe("a model registry over HTTP", () => {
     ],
     [
       "nobody in a tier",
-      ({ deployment }) => ({ deployments: [deployment("light", { version: "v2" })] }),
+      ({ deployment }) => ({ tiers, deployments: [deployment("light", { version: "v2" })] }),
       'the tier "heavy"',
     ],
     [
       "an id that is there twice",
       ({ deployment }) => ({
+        tiers,
         deployments: [deployment("light"), deployment("heavy"), deployment("heavy", { version: "v2" })],
       }),
       '"heavy" is there twice',
@@ -179,6 +189,7 @@ describe("a model registry over HTTP", () => {
     [
       "a model whose key is not set",
       ({ deployment }) => ({
+        tiers,
         deployments: [
           deployment("light", { version: "v2" }),
           deployment("heavy", { apiKeyVariable: "NOBODYS_API_KEY" }),
@@ -190,6 +201,19 @@ describe("a model registry over HTTP", () => {
       "other tiers",
       ({ deployment }) => ({ tiers: ["light"], deployments: [deployment("light")] }),
       "registry.tiers",
+    ],
+    [
+      "no tiers, which means the default ones",
+      ({ deployment }) => ({ deployments: [deployment("light", { version: "v2" }), deployment("heavy")] }),
+      "registry.tiers: without them it means light, standard, heavy",
+    ],
+    [
+      "an entry that is there twice",
+      ({ deployment }) => ({
+        tiers,
+        deployments: [deployment("light"), deployment("heavy"), deployment("heavy")],
+      }),
+      '"heavy" is there twice',
     ],
   ])("is refused whole with %s: everything stays as it is, and somebody is told", async (_, bad, words) => {
     await using service = await openService()
@@ -207,6 +231,34 @@ describe("a model registry over HTTP", () => {
     service.serves({ tiers, deployments: [deployment("light"), deployment("heavy", { version: "v3" })] })
     await eventually(() => expect(versionsOf(router)).toEqual(["light undefined", "heavy v3"]))
     expect(service.problems).toHaveLength(1)
+  })
+
+  it("says itself whom every tier has, whoever was added by hand", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    const keepIn = join(service.folder, "kept.json")
+    const good = { tiers, deployments: [deployment("light"), deployment("heavy")] }
+    service.serves(good)
+    const router = await service.open({ keepIn })
+    router.registry.add(talking("heavy", "own"))
+    service.serves({ tiers, deployments: [deployment("light", { version: "v2" })] })
+    await eventually(() =>
+      expect(service.problems).toMatchObject([
+        { path: "registry.deployments", problem: 'the tier "heavy" has none' },
+      ]),
+    )
+    expect(versionsOf(router)).toEqual(["light undefined", "heavy undefined", "own undefined"])
+    expect(JSON.parse(readFileSync(keepIn, "utf8"))).toEqual(good)
+  })
+
+  it("may leave out the tiers where the router has its own", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    service.serves({ deployments: [deployment("light"), deployment("heavy")] })
+    const router = await service.open({}, {}, { tiers })
+    service.serves({ deployments: [deployment("light", { version: "v2" }), deployment("heavy")] })
+    await eventually(() => expect(versionsOf(router)).toEqual(["light v2", "heavy undefined"]))
+    expect(service.problems).toEqual([])
   })
 
   it.each<[string, (service: Service) => unknown]>([
@@ -316,12 +368,166 @@ describe("a model registry over HTTP", () => {
     )
   })
 
-  it("tells of a file that cannot be written, and goes on", async () => {
+  it("tells once of a file that cannot be written, goes on, and keeps it when it can", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    const document = { tiers, deployments: [deployment("light"), deployment("heavy")] }
+    service.serves(document)
+    const keepIn = join(service.folder, "later", "kept.json")
+    await service.open({ keepIn })
+    await eventually(() => expect(service.statuses.length).toBeGreaterThan(3))
+    expect(service.problems).toMatchObject([{ path: "registry.keepIn" }])
+    mkdirSync(join(service.folder, "later"))
+    await eventually(() => expect(JSON.parse(readFileSync(keepIn, "utf8"))).toEqual(document))
+    expect(service.problems).toHaveLength(1)
+  })
+
+  it("writes the file only for another document, also where the service has no ETags", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    const of = (version: string) => ({
+      tiers,
+      deployments: [deployment("light"), deployment("heavy", { version })],
+    })
+    const keepIn = join(service.folder, "kept.json")
+    service.serves(of("v1"), { etag: false })
+    await service.open({ keepIn })
+    const { ino } = statSync(keepIn)
+    await eventually(() => expect(service.statuses.length).toBeGreaterThan(3))
+    expect(statSync(keepIn).ino).toBe(ino)
+    service.serves(of("v2"), { etag: false })
+    await eventually(() => expect(JSON.parse(readFileSync(keepIn, "utf8"))).toEqual(of("v2")))
+  })
+
+  it("tells its problems to observers too, and is not stopped by whoever is told", async () => {
     await using service = await openService()
     const { deployment } = service
     service.serves({ tiers, deployments: [deployment("light"), deployment("heavy")] })
-    await service.open({ keepIn: join(service.folder, "no", "such", "folder.json") })
-    expect(service.problems).toMatchObject([{ path: "registry.keepIn" }])
+    const events: RouteEvent[] = []
+    const unhandled: unknown[] = []
+    const onUnhandled = (reason: unknown) => unhandled.push(reason)
+    process.on("unhandledRejection", onUnhandled)
+    try {
+      const onProblem = () => Promise.reject(new Error("the pager is down")) as unknown as undefined
+      const observers = [{ on: (event: RouteEvent) => void events.push(event) }]
+      const router = await service.open({ onProblem }, {}, { observers })
+      service.serves("<html>")
+      await eventually(() =>
+        expect(events).toEqual([
+          { type: "registry-failed", error: "registry: it is not JSON. Fix: serve a JSON document." },
+        ]),
+      )
+      service.serves({ tiers, deployments: [deployment("light", { version: "v2" }), deployment("heavy")] })
+      await eventually(() => expect(versionsOf(router)).toEqual(["light v2", "heavy undefined"]))
+      expect(unhandled).toEqual([])
+    } finally {
+      process.off("unhandledRejection", onUnhandled)
+    }
+  })
+
+  it("tells of a refused document once, also if the service was away meanwhile", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    service.serves({ tiers, deployments: [deployment("light"), deployment("heavy")] })
+    await service.open()
+    const told = () => service.problems.map(({ message }) => /not JSON|503/.exec(message)?.[0])
+    const asked = async () => {
+      const { length } = service.statuses
+      await eventually(() => expect(service.statuses.length).toBeGreaterThan(length + 1))
+    }
+    service.serves("<html>")
+    await asked()
+    service.answers((_, response) => void response.writeHead(503).end())
+    await asked()
+    service.serves("<html>")
+    await asked()
+    expect(told()).toEqual(["not JSON", "503"])
+  })
+
+  it("tells again of a problem that was over", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    const of = (version: string) => ({
+      tiers,
+      deployments: [deployment("light"), deployment("heavy", { version })],
+    })
+    const folder = join(service.folder, "kept")
+    const keepIn = join(folder, "kept.json")
+    const told: string[] = []
+    const toldOf = async (words: string) => {
+      await eventually(() => expect(told).toEqual([expect.stringContaining(words)]))
+      told.length = 0
+    }
+    service.serves(of("v1"))
+    const router = await service.open({ keepIn, onProblem: ({ message }) => void told.push(message) })
+    await toldOf("cannot be kept")
+    mkdirSync(folder)
+    await eventually(() => expect(readdirSync(folder)).toEqual(["kept.json"]))
+    for (const _ of [1, 2]) {
+      service.serves("<html>")
+      await toldOf("it is not JSON")
+      service.serves(of("v1"))
+      const { length } = service.statuses
+      await eventually(() => expect(service.statuses.slice(length + 1)).toContain(304))
+      service.answers((_, response) => void response.writeHead(503).end())
+      await toldOf("it answered 503")
+    }
+    rmSync(folder, { recursive: true })
+    service.serves(of("v2"))
+    await toldOf("cannot be kept")
+    expect(versionsOf(router)).toEqual(["light undefined", "heavy v2"])
+  })
+
+  it("tells nobody of the question that the router's end broke off", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    service.serves({ tiers, deployments: [deployment("light"), deployment("heavy")] })
+    const router = await service.open()
+    await new Promise<void>((resolve) => service.answers(() => resolve()))
+    await router.close()
+    expect(service.problems).toEqual([])
+  })
+
+  it("is asked with the headers that were given", async () => {
+    await using service = await openService()
+    const { deployment } = service
+    const document = { tiers, deployments: [deployment("light"), deployment("heavy")] }
+    service.answers(({ headers }, response) => {
+      if (headers.authorization === "Bearer right") response.end(JSON.stringify(document))
+      else response.writeHead(401).end()
+    })
+    await expect(service.open({ headers: { authorization: "Bearer wrong" } })).rejects.toThrow(
+      "it answered 401",
+    )
+    const router = await service.open({ headers: { Authorization: "Bearer right" } })
+    expect(versionsOf(router)).toEqual(["light undefined", "heavy undefined"])
+  })
+
+  it.each<[string, FromEnvOptions["registry"], string]>([
+    ["an address with a password", { url: "https://robot:s3cr3t@models.example/x" }, "registry.url"],
+    ["an address with a user name", { url: "https://s3cr3t@models.example/x" }, "registry.url"],
+    ["no address", { url: "https://robot:s3cr3t@models .example/x" }, "registry.url"],
+    [
+      "a header of two lines",
+      { headers: { authorization: "Bearer s3cr3t\nX" } },
+      "registry.headers.authorization",
+    ],
+    [
+      "a header beyond Latin-1",
+      { headers: { authorization: "s3cr3t\u2028" } },
+      "registry.headers.authorization",
+    ],
+    ["a header that is set to nothing", { headers: { x: undefined as never } }, "registry.headers.x"],
+    ["a header in place of a name", { headers: { "authorization: s3cr3t": "" } }, "registry.headers"],
+    ["a host that is an address", { hosts: ["https://models.example"] }, "registry.hosts[0]"],
+    ["a host with a path", { hosts: ["models.example", "models.example/v1"] }, "registry.hosts[1]"],
+    ["a host with a user", { hosts: ["s3cr3t@models.example"] }, "registry.hosts[0]"],
+    ["an empty host", { hosts: [""] }, "registry.hosts[0]"],
+  ])("is refused with %s, and no secret is told", async (_, registry, path) => {
+    const options = { env: {}, envFile: false as const, registry: { url: "https://x.example", ...registry } }
+    const error: unknown = await RouterChatModel.fromEnv(options).catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: "invalid-config", path })
+    expect(inspect(error)).not.toContain("s3cr3t")
   })
 
   it.each<[string, FromEnvOptions, string]>([

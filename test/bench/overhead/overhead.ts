@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { ChatOpenAI } from "@langchain/openai"
-import { RouterChatModel } from "tierwise"
+import { healthBook, RouterChatModel } from "tierwise"
 import { estimateTokenCount } from "tokenx"
 import { atLeast, atMost, type Bench, rounded } from "../bench.ts"
 import { startInstantServer } from "../instant-server.ts"
@@ -12,6 +12,7 @@ const TURNS_PER_ROUND = 15
 const CALLS_PER_TURN = 10
 const CALLS_AT_ONCE = 64
 const SOAK_CALLS = 200_000
+const BREAKER_CALLS = 20_000
 const QUESTION = "How long does a letter from Lisbon to Oslo take?"
 
 interface Chat {
@@ -93,6 +94,7 @@ export const bench: Bench = {
       )
     }
 
+    const breaker = breakerMicroseconds()
     const explain = await explainAgainstTokens(router, progress)
     const heap = await heapGrowth(router, progress)
     await server.close()
@@ -101,6 +103,7 @@ export const bench: Bench = {
         invokeRatio: spread(invoke),
         firstChunkRatio: spread(stream),
         safetyMicroseconds: spread(safety),
+        breakerMicroseconds: rounded(breaker),
         throughputRatio: spread(inFlight),
         ...explain.figures,
         ...heap,
@@ -110,7 +113,7 @@ export const bench: Bench = {
         atMost("routed invoke p50 / bare p50", median(invoke), 1.3),
         atLeast("routed throughput / withFallbacks, 64 in flight", median(inFlight), 0.8),
         atMost("routed first chunk / bare first chunk", median(stream), 1.3),
-        atMost("every timer, limit and balance on, µs per call", median(safety), 20),
+        atMost("every timer, limit, balance and breaker, µs per call", median(safety) + breaker, 20),
         atMost("explain of 1,000 characters / token estimate alone", explain.ratio, 2),
         atMost("growth of explain, 100 kB to 1 MB (10 is linear)", explain.growth, 13),
         atMost(`heap change over ${SOAK_CALLS} calls, MB either way`, Math.abs(heap.heapGrowthMb), 5),
@@ -131,6 +134,21 @@ async function inTurns(
     ofOther.push(...(await measure(other)))
   }
   return [median(ofOne), median(ofOther)]
+}
+
+/** A router whose breakers never open has them all the same: what they take is on both sides of the difference. */
+function breakerMicroseconds(): number {
+  const health = healthBook()
+  const rounds: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const from = performance.now()
+    for (let call = 0; call < BREAKER_CALLS; call++) {
+      const entry = health.enter("instant")
+      if (!(entry instanceof Promise) && entry.allowed) entry.call.ended("well")
+    }
+    rounds.push((1_000 * (performance.now() - from)) / BREAKER_CALLS)
+  }
+  return median(rounds)
 }
 
 const SENTENCE =

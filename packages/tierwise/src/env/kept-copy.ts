@@ -2,24 +2,30 @@
 export interface KeptCopy {
   /** Undefined: there is none. @throws what the file system says otherwise. */
   read(): Promise<string | undefined>
-  /** Written beside it and then put in its place: whoever reads meanwhile sees the old one. */
+  /**
+   * Written beside it and then put in its place: whoever reads meanwhile sees the old one. The text that was written or read
+   * last is not written again.
+   */
   write(text: string): Promise<void>
 }
 
 export function keptCopy(path: string): KeptCopy {
   // Loaded only here, so that the router itself runs where there is no file system.
   const files = () => import("node:fs/promises")
+  let last: string | undefined
   return {
     async read() {
       const { readFile } = await files()
       try {
-        return await readFile(path, "utf8")
+        last = await readFile(path, "utf8")
+        return last
       } catch (error) {
         if ((error as { code?: unknown }).code === "ENOENT") return undefined
         throw error
       }
     },
     async write(text) {
+      if (text === last) return
       const { open, rename, rm } = await files()
       const beside = `${path}.${crypto.randomUUID()}`
       try {
@@ -31,6 +37,7 @@ export function keptCopy(path: string): KeptCopy {
           await file.close()
         }
         await rename(beside, path)
+        last = text
       } catch (error) {
         await rm(beside, { force: true })
         throw error

@@ -1,18 +1,24 @@
+import { listeners } from "../dispatch/health/listeners.ts"
 import { DEFAULT_TIERS } from "../route/resolve-options.ts"
 import type { DeploymentOptions } from "../route/router-options.ts"
 import type { RegistryChange, RouterRegistry } from "../route/router-registry.ts"
 import type { PriceTable } from "../spec/catalog.ts"
 import { ConfigError, messageOf, TierwiseError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
-import { fetchDocument } from "./fetch-document.ts"
+import type { RouteObserver } from "../spec/telemetry.ts"
+import { notify } from "../telemetry/notify.ts"
+import { holdsCredentials, isSafeOnItsWay, originsOf, shown } from "./address.ts"
+import { type Away, type Fetched, fetchDocument } from "./fetch-document.ts"
 import { keptCopy } from "./kept-copy.ts"
 import type { Env } from "./load-model.ts"
-import { isPrivateAddress } from "./providers.ts"
-import { deploymentOf, pathOf, type RegistryDocument, readDocument } from "./registry-document.ts"
+import { type CheckedDocument, deploymentOf, pathOf, readDocument } from "./registry-document.ts"
 
 /** A service that says which models there are. */
 export interface ModelRegistryOptions {
-  /** Where the document is; https, but for servers in a private network. Default: `MODEL_REGISTRY_URL`. */
+  /**
+   * Where the document is; https, but for servers in a private network; without user name and password. Default:
+   * `MODEL_REGISTRY_URL`.
+   */
   readonly url?: string | undefined
   /** How often it is asked for what is new, ms, give or take a tenth; 100 or more. Default 30,000. */
   readonly everyMs?: number | undefined
@@ -27,11 +33,15 @@ export interface ModelRegistryOptions {
   readonly keepIn?: string | undefined
   /** Sent with each request, such as `authorization`. Default: none. */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Hosts, with their ports, that the document may send calls to: `["eu.example.com", "10.0.0.7:8000"]`. Default: any. */
+  /**
+   * Hosts that the document may send calls to, with a port unless it is the usual one: `["eu.example.com", "10.0.0.7:8000"]`.
+   * Default: any.
+   */
   readonly hosts?: readonly string[] | undefined
   /**
    * Told of a document that is refused (a ConfigError with path and fix), a service that is away, and a file that cannot be
-   * written; of each once until it is over or another. Default: nobody is told, and everything stays as it is.
+   * written; of each once until it is over or another. What it throws or rejects with is ignored. Default: nobody is told but
+   * the router's observers, and everything stays as it is.
    */
   readonly onProblem?: ((error: Error) => void) | undefined
 }
@@ -42,6 +52,8 @@ export interface ModelRegistryParts {
   readonly prices: PriceTable
   /** The router's own, if it was given any. */
   readonly tiers: readonly Tier[] | undefined
+  /** Of the router. */
+  readonly observers: readonly RouteObserver[]
   /** In [0, 1). */
   readonly random: () => number
 }
@@ -62,9 +74,15 @@ export interface ModelRegistry {
 }
 
 export interface Started {
-  /** Undefined: it does not say. */
-  readonly tiers: readonly Tier[] | undefined
+  readonly tiers: readonly Tier[]
   readonly deployments: readonly DeploymentOptions[]
+}
+
+/** What went wrong. One of each kind can last at a time, and its code stays the same as long as it does. */
+interface Problem {
+  readonly kind: "service" | "document" | "file"
+  readonly code: string
+  readonly error: Error
 }
 
 const DEFAULT_EVERY_MS = 30_000
@@ -80,37 +98,50 @@ export function modelRegistry(parts: ModelRegistryParts, url: string, urlPath: s
   const everyMs = within("everyMs", options.everyMs ?? DEFAULT_EVERY_MS, LEAST_EVERY_MS, MOST_TIMER_MS / 2)
   const timeoutMs = within("timeoutMs", options.timeoutMs ?? DEFAULT_TIMEOUT_MS, 1, MOST_TIMER_MS)
   const mostBytes = within("mostBytes", options.mostBytes ?? DEFAULT_MOST_BYTES, 1, Number.MAX_SAFE_INTEGER)
-  const { headers = {}, hosts, keepIn } = options
+  const { hosts, keepIn } = options
+  if (hosts !== undefined) originsOf(hosts)
   const stop = new AbortController()
+  const headers = headersFrom(options.headers ?? {})
   const settings = { url, headers, timeoutMs, mostBytes, signal: stop.signal }
   const kept = keepIn === undefined ? undefined : keptCopy(keepIn)
-  const problems = problemsTo(options.onProblem)
+  const problems = problemsTo(parts.observers, options.onProblem)
+  const defaultTiers = parts.tiers ?? DEFAULT_TIERS
   let { tiers } = parts
   /** Of the document that is in use; undefined: it is a kept one, or has none. */
   let etag: string | undefined
+  /** The document that is in use, as it came. */
+  let inUseText: string | undefined
   /** What each deployment was made of, by id. */
   let inUse: ReadonlyMap<string, string> = new Map()
   let timer: ReturnType<typeof setTimeout> | undefined
   /** The latest. */
   let polling: Promise<void> | undefined
 
-  const read = (text: string) => readDocument(text, { tiers, hosts })
-  const build = async (document: RegistryDocument) =>
-    Promise.all(document.deployments.map((one, index) => deploymentOf(one, pathOf(index), { env, prices })))
+  const read = (text: string) => readDocument(text, { defaultTiers, tiers, hosts })
+  const build = async ({ deployments }: CheckedDocument) =>
+    Promise.all(deployments.map((one, index) => deploymentOf(one, pathOf(index), { env, prices })))
 
-  function use(document: RegistryDocument): void {
-    tiers ??= document.tiers ?? DEFAULT_TIERS
+  function use(document: CheckedDocument, text: string): void {
+    tiers = document.tiers
     inUse = textsOf(document)
+    inUseText = text
   }
 
-  async function keep(text: string): Promise<void> {
+  /** Also what could not be kept before. */
+  async function keep(): Promise<void> {
+    if (kept === undefined || inUseText === undefined) return
     try {
-      await kept?.write(text)
+      await kept.write(inUseText)
       problems.over("file")
     } catch (cause) {
+      const { code = messageOf(cause) } = cause as { code?: string }
       const fix = "check the path and its permissions"
       const problem = `the document cannot be kept there (${messageOf(cause)})`
-      problems.tell("file", new ConfigError("registry.keepIn", problem, fix, { cause }))
+      problems.tell({
+        kind: "file",
+        code,
+        error: new ConfigError("registry.keepIn", problem, fix, { cause }),
+      })
     }
   }
 
@@ -118,65 +149,73 @@ export function modelRegistry(parts: ModelRegistryParts, url: string, urlPath: s
     const document = read(text)
     const deployments = await build(document)
     const accepted = accept({ tiers: document.tiers, deployments })
-    use(document)
+    use(document, text)
     return accepted
   }
 
-  async function startFromUrl<T>(accept: (started: Started) => T): Promise<T> {
-    const fetched = await ask(undefined)
-    if (fetched === undefined) throw away(new Error("it answered 304 to a first question"))
-    const accepted = await startFrom(fetched.text, accept)
-    etag = fetched.etag
-    await keep(fetched.text)
-    return accepted
+  async function startFromUrl<T>(
+    accept: (started: Started) => T,
+  ): Promise<{ readonly accepted: T } | { readonly problem: Problem }> {
+    // Nothing is unchanged where no ETag was sent.
+    const fetched = (await fetchDocument(settings, undefined)) as Exclude<Fetched, { outcome: "unchanged" }>
+    if (fetched.outcome === "away") return { problem: serviceProblem(fetched) }
+    try {
+      const accepted = await startFrom(fetched.text, accept)
+      etag = fetched.etag
+      return { accepted }
+    } catch (error) {
+      if (!TierwiseError.isInstance(error)) throw error
+      return { problem: documentProblem(error) }
+    }
   }
 
-  /** Undefined: nothing was kept that a router could be made of. */
+  /** @throws the error of what kept it from a start with the service, if nothing was kept that a router could be made of. */
   async function startFromFile<T>(
     accept: (started: Started) => T,
-  ): Promise<{ readonly accepted: T } | undefined> {
+    problem: Problem,
+  ): Promise<{ readonly accepted: T }> {
     try {
       const text = await kept?.read()
-      return text === undefined ? undefined : { accepted: await startFrom(text, accept) }
+      if (text !== undefined) {
+        const accepted = await startFrom(text, accept)
+        problems.tell(problem)
+        return { accepted }
+      }
     } catch {
       // What is wrong with the service is the first thing to mend.
-      return undefined
     }
+    throw problem.error
   }
 
-  async function ask(known: string | undefined) {
+  function serviceProblem({ because, code }: Away): Problem {
+    const problem = `the model registry ${shown(url)} cannot be read (${because})`
+    const error = new ConfigError(urlPath, problem, "start the service, or check the address")
+    return { kind: "service", code, error }
+  }
+
+  /** Undefined: there is none. */
+  async function update(registry: RouterRegistry): Promise<Problem | undefined> {
+    const fetched = await fetchDocument(settings, etag)
+    if (fetched.outcome === "away") return serviceProblem(fetched)
+    problems.over("service")
+    if (fetched.outcome === "unchanged") return undefined
     try {
-      return await fetchDocument(settings, known)
+      const document = read(fetched.text)
+      const changes = await changesTo(document, registry)
+      // A router that was closed meanwhile stays as it is.
+      stop.signal.throwIfAborted()
+      if (changes.length > 0) registry.change(changes)
+      use(document, fetched.text)
+      etag = fetched.etag
+      return undefined
     } catch (error) {
-      throw away(error)
+      return documentProblem(error as Error)
     }
-  }
-
-  function away(cause: unknown): ConfigError {
-    const { cause: reason } = cause as { cause?: unknown }
-    const why = reason instanceof Error ? `${messageOf(cause)}: ${reason.message}` : messageOf(cause)
-    const fix = "start the service, or check the address"
-    return new ConfigError(urlPath, `the model registry ${shown(url)} cannot be read (${why})`, fix, {
-      cause,
-    })
-  }
-
-  async function update(registry: RouterRegistry): Promise<void> {
-    const fetched = await ask(etag)
-    if (fetched === undefined) return
-    const document = read(fetched.text)
-    const changes = await changesTo(document, registry)
-    // A router that was closed meanwhile stays as it is.
-    stop.signal.throwIfAborted()
-    if (changes.length > 0) registry.change(changes)
-    use(document)
-    etag = fetched.etag
-    await keep(fetched.text)
   }
 
   /** Models are built for what is new only. */
   async function changesTo(
-    document: RegistryDocument,
+    document: CheckedDocument,
     registry: RouterRegistry,
   ): Promise<readonly RegistryChange[]> {
     const next = textsOf(document)
@@ -201,13 +240,10 @@ export function modelRegistry(parts: ModelRegistryParts, url: string, urlPath: s
   }
 
   async function poll(registry: RouterRegistry): Promise<void> {
-    try {
-      await update(registry)
-      problems.over("document")
-    } catch (error) {
-      if (stop.signal.aborted) return
-      problems.tell("document", error as Error)
-    }
+    const problem = await update(registry)
+    if (problem === undefined) problems.over("document")
+    else if (!stop.signal.aborted) problems.tell(problem)
+    await keep()
   }
 
   function waitForNext(registry: RouterRegistry): void {
@@ -224,15 +260,10 @@ export function modelRegistry(parts: ModelRegistryParts, url: string, urlPath: s
 
   return {
     async start(accept) {
-      try {
-        return await startFromUrl(accept)
-      } catch (error) {
-        if (!TierwiseError.isInstance(error)) throw error
-        const started = await startFromFile(accept)
-        if (started === undefined) throw error
-        problems.tell("document", error)
-        return started.accepted
-      }
+      const first = await startFromUrl(accept)
+      const { accepted } = "accepted" in first ? first : await startFromFile(accept, first.problem)
+      await keep()
+      return accepted
     },
     follow(registry) {
       waitForNext(registry)
@@ -245,40 +276,65 @@ export function modelRegistry(parts: ModelRegistryParts, url: string, urlPath: s
   }
 }
 
-function textsOf({ deployments }: RegistryDocument): ReadonlyMap<string, string> {
+function textsOf({ deployments }: CheckedDocument): ReadonlyMap<string, string> {
   return new Map(deployments.map((one) => [one.id, JSON.stringify(one)]))
 }
 
+function documentProblem(error: Error): Problem {
+  return { kind: "document", code: error.message, error }
+}
+
 /** Each is told once, until it is over or another. */
-function problemsTo(onProblem: ModelRegistryOptions["onProblem"]) {
-  const told = new Map<string, string>()
+function problemsTo(observers: readonly RouteObserver[], onProblem: ModelRegistryOptions["onProblem"]) {
+  const told = new Map<Problem["kind"], string>()
+  const { add, tell } = listeners<Error>()
+  add(({ message }) => notify(observers, { type: "registry-failed", error: message }))
+  if (onProblem !== undefined) add(onProblem)
   return {
-    tell(kind: string, error: Error): void {
-      if (told.get(kind) === error.message) return
-      told.set(kind, error.message)
-      try {
-        onProblem?.(error)
-      } catch {
-        // Whoever is told has no say in it.
-      }
+    tell({ kind, code, error }: Problem): void {
+      if (told.get(kind) === code) return
+      told.set(kind, code)
+      tell(error)
     },
-    over: (kind: string) => void told.delete(kind),
+    over: (kind: Problem["kind"]) => void told.delete(kind),
   }
 }
 
 function checkUrl(url: string, path: string): void {
-  if (!URL.canParse(url)) throw new ConfigError(path, `"${shown(url)}" is no URL`, "give one, with https://")
+  // Not quoted: what does not parse may hold a password all the same.
+  if (!URL.canParse(url)) throw new ConfigError(path, "it is no URL", "give one, with https://")
+  if (holdsCredentials(url)) {
+    const fix = "leave them out, and send an authorization with registry.headers"
+    throw new ConfigError(path, "it holds a user name or a password", fix)
+  }
   const { protocol } = new URL(url)
-  if (protocol === "https:" || (protocol === "http:" && isPrivateAddress(url))) return
+  if (/^https?:$/.test(protocol) && isSafeOnItsWay(url)) return
   const problem = `${shown(url)} could be changed on its way`
   throw new ConfigError(path, problem, "give an https URL; http is for private networks")
 }
 
-/** Without what may be a secret in it. */
-function shown(url: string): string {
-  if (!URL.canParse(url)) return url
-  const { protocol, host, pathname } = new URL(url)
-  return `${protocol}//${host}${pathname}`
+/** Checked here, where the message is ours: others quote the value, which may be a secret. */
+function headersFrom(given: Readonly<Record<string, string>>): Headers {
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(given)) {
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+      throw new ConfigError("registry.headers", "one of them has no header's name", "check their names")
+    if (typeof value !== "string" || !isHeaderValue(value)) {
+      const fix = "give a text of one line, without characters beyond Latin-1"
+      throw new ConfigError(`registry.headers.${name}`, "its value cannot be sent", fix)
+    }
+    headers.append(name, value)
+  }
+  return headers
+}
+
+function isHeaderValue(value: string): boolean {
+  try {
+    new Headers().append("x", value)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function within(name: keyof ModelRegistryOptions, value: number, least: number, most: number): number {

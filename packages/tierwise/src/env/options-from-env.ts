@@ -133,8 +133,8 @@ function registryIn(
     throw new ConfigError("router.deployments", "the model registry says which there are", fix)
   }
   const keepIn = options.keepIn ?? presentIn(env, "MODEL_REGISTRY_FILE")
-  const { tiers, random = Math.random } = router
-  const parts = { options: { ...options, keepIn }, env, prices, tiers, random }
+  const { tiers, observers = [], random = Math.random } = router
+  const parts = { options: { ...options, keepIn }, env, prices, tiers, observers, random }
   return modelRegistry(parts, url, options.url === undefined ? "MODEL_REGISTRY_URL" : "registry.url")
 }
 

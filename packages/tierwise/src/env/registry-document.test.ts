@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs"
+import { inspect } from "node:util"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
 import { priceTable } from "../pricing/price-table.ts"
 import { deploymentOf, type RegisteredModel, readDocument, registryDocument } from "./registry-document.ts"
 
 const small = { id: "small", tier: "light", provider: "ollama", model: "tiny", price: "free" }
-const rules = { tiers: ["light", "heavy"], hosts: undefined }
+const large = { ...small, id: "large", tier: "heavy" }
+const rules = { defaultTiers: ["light"], tiers: ["light"], hosts: undefined }
 const read = (document: unknown, more: object = {}) =>
   readDocument(JSON.stringify(document), { ...rules, ...more })
 const build = (fields: object, env = {}) =>
@@ -26,8 +28,8 @@ describe("the document of a model registry", () => {
   })
 
   it("is read as it is", () => {
-    const document = { tiers: ["light", "heavy"], deployments: [small] }
-    expect(read(document)).toEqual(document)
+    const document = { tiers: ["light", "heavy"], deployments: [small, large] }
+    expect(read(document, { tiers: undefined })).toEqual(document)
   })
 
   it.each<[string, unknown, string]>([
@@ -57,18 +59,96 @@ describe("the document of a model registry", () => {
       "registry.deployments[0].baseUrl",
     ],
     ["other tiers than the router's", { tiers: ["a"], deployments: [small] }, "registry.tiers"],
+    ["an id that is there twice", { deployments: [small, small] }, "registry.deployments[1].id"],
+    ["a tier that is none", { deployments: [small, large] }, "registry.deployments[1].tier"],
+    [
+      "an id too long for a key",
+      { deployments: [{ ...small, id: "x".repeat(201) }] },
+      "registry.deployments[0].id",
+    ],
+    [
+      "a version too long for a key",
+      { deployments: [{ ...small, version: "x".repeat(201) }] },
+      "registry.deployments[0].version",
+    ],
   ])("is refused with %s", (_, document, path) => {
     expect(() => read(document)).toThrow(expect.objectContaining({ code: "invalid-config", path }))
   })
 
-  it("is refused if it is no JSON, or sends calls to a host that was not allowed", () => {
-    expect(() => readDocument("<html>", rules)).toThrow("registry: it is not JSON")
-    const at = (baseUrl: string) => ({ deployments: [{ ...small, baseUrl }] })
-    const hosts = ["models.example:8000"]
-    expect(() => read(at("http://models.example:8000/v1"), { hosts })).not.toThrow()
-    expect(() => read(at("http://elsewhere.example/v1"), { hosts })).toThrow(
-      "registry.deployments[0].baseUrl: elsewhere.example is not a host that may be called",
+  it("means the default tiers if it names none, and never others than those the router runs with", () => {
+    const both = { defaultTiers: ["light", "heavy"] }
+    const deployments = [small, large]
+    expect(read({ deployments }, { ...both, tiers: undefined }).tiers).toEqual(["light", "heavy"])
+    expect(read({ deployments }, { ...both, tiers: ["light", "heavy"] }).tiers).toEqual(["light", "heavy"])
+    const running = { ...both, tiers: ["light"] }
+    expect(() => read({ deployments }, running)).toThrow(
+      "registry.tiers: without them it means light, heavy, which are not the router's (light). Fix: name light,",
     )
+    expect(read({ tiers: ["light"], deployments: [small] }, running).tiers).toEqual(["light"])
+  })
+
+  it("has somebody in every tier itself, whoever else is there", () => {
+    const tiers = ["light", "heavy"]
+    expect(() => read({ tiers, deployments: [small] }, { tiers })).toThrow(
+      'registry.deployments: the tier "heavy" has none',
+    )
+  })
+
+  it("is refused if it is no JSON, and nothing of it is told", () => {
+    const error = thrownBy(() => readDocument('{"apiKey": s3cr3t}', rules))
+    expect(error.message).toContain("it is not JSON")
+    expect(inspect(error)).not.toContain("s3cr3t")
+  })
+
+  const sendingTo = (host: string, baseUrl: string) => () =>
+    read({ deployments: [{ ...small, baseUrl }] }, { hosts: [host] })
+
+  it.each([
+    ["models.example:8000", "http://models.example:8000/v1"],
+    ["models.example", "https://models.example/v1"],
+    ["models.example", "https://models.example:443/v1"],
+    ["models.example", "http://models.example/v1"],
+    ["models.example:443", "https://models.example/v1"],
+    ["Models.Example", "https://models.example/v1"],
+    ["[2001:DB8::1]", "https://[2001:db8::1]/v1"],
+  ])("may, with %s allowed, send calls to %s", (host, baseUrl) => {
+    expect(sendingTo(host, baseUrl)).not.toThrow()
+  })
+
+  it.each([
+    ["models.example", "https://elsewhere.example/v1"],
+    ["models.example", "https://models.example:8443/v1"],
+    ["models.example:8000", "http://models.example/v1"],
+    ["models.example:443", "http://models.example/v1"],
+    ["models.example:80", "https://models.example/v1"],
+  ])("may not, with %s allowed, send calls to %s", (host, baseUrl) => {
+    expect(sendingTo(host, baseUrl)).toThrow(
+      `registry.deployments[0].baseUrl: ${new URL(baseUrl).host} is not a host that may be called. Fix: use one of ${host},`,
+    )
+  })
+
+  it.each([
+    "https://user:s3cr3t@models.example/v1",
+    "https://s3cr3t@models.example/v1",
+    "https://:s3cr3t@models.example/v1",
+    "https://models.example:s3cr3t@elsewhere.example/v1",
+  ])("is refused with a password in an address, and it is not told: %s", (baseUrl) => {
+    const error = thrownBy(() =>
+      read({ deployments: [{ ...small, baseUrl }] }, { hosts: ["models.example", "elsewhere.example"] }),
+    )
+    expect(error).toMatchObject({ path: "registry.deployments[0].baseUrl" })
+    expect(inspect(error)).not.toContain("s3cr3t")
+  })
+
+  it("sends no key where it could be read on its way", () => {
+    const at = (baseUrl: string, apiKeyVariable?: string) => () =>
+      read({ deployments: [{ ...small, provider: "openai", baseUrl, apiKeyVariable }] })
+    expect(at("http://models.example/v1", "OPENAI_API_KEY")).toThrow(
+      "registry.deployments[0].baseUrl: the API key could be read on its way to models.example",
+    )
+    expect(at("https://models.example/v1", "OPENAI_API_KEY")).not.toThrow()
+    expect(at("http://10.0.0.7:8000/v1", "OPENAI_API_KEY")).not.toThrow()
+    expect(at("http://models.example/v1")).not.toThrow()
   })
 
   it("names the variable of a key, never the key, and sends a provider's key nowhere else unasked", async () => {
@@ -101,3 +181,12 @@ describe("the document of a model registry", () => {
     })
   })
 })
+
+function thrownBy(action: () => unknown): Error {
+  try {
+    action()
+  } catch (error) {
+    return error as Error
+  }
+  throw new Error("it threw nothing")
+}

@@ -4,6 +4,7 @@ import type { DeploymentOptions } from "../route/router-options.ts"
 import type { Price, PriceTable } from "../spec/catalog.ts"
 import { ConfigError, TierwiseError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
+import { holdsCredentials, isSafeOnItsWay, originsOf } from "./address.ts"
 import { type Env, loadModel } from "./load-model.ts"
 import { PROVIDERS } from "./providers.ts"
 
@@ -23,14 +24,23 @@ export interface RegisteredModel extends Omit<DeploymentOptions, "id" | "model" 
 
 export interface RegistryDocument {
   readonly $schema?: string | undefined
-  /** Cheapest first. Default: the router's. */
+  /** Cheapest first. Default: the router's own, else the default ones. */
   readonly tiers?: readonly Tier[] | undefined
   readonly deployments: readonly RegisteredModel[]
+}
+
+/** One that a router can be made of, as far as a look at it can tell. */
+export interface CheckedDocument extends RegistryDocument {
+  readonly tiers: readonly Tier[]
 }
 
 /** What may hold an API key: a document must not make other variables' values go out. */
 const KEY_VARIABLE = /^[A-Z][A-Z0-9_]*_API_(?:KEY|TOKEN)$/
 
+/** Ids and versions become keys in stores and labels of metrics. */
+const MOST_NAME_LENGTH = 200
+
+const name = z.string().min(1).max(MOST_NAME_LENGTH)
 const positiveInteger = z.int().positive()
 const usd = z.number().min(0).max(100_000)
 
@@ -71,14 +81,14 @@ const price = z.union(
 )
 
 const deployment = z.strictObject({
-  id: z.string().min(1),
-  tier: z.string().min(1),
+  id: name,
+  tier: name,
   provider: z.enum(Object.keys(PROVIDERS) as [string, ...string[]]),
   model: z.string().min(1),
   baseUrl: z.url({ protocol: /^https?$/ }).optional(),
   apiKeyVariable: z.string().regex(KEY_VARIABLE).optional(),
   price: price.optional(),
-  version: z.string().min(1).optional(),
+  version: name.optional(),
   labels: z.record(z.string(), z.string()).optional(),
   limits: z
     .strictObject({
@@ -108,33 +118,42 @@ const deployment = z.strictObject({
 /** What a model registry serves. `docs/guide/model-registry.schema.json` says the same as a JSON Schema. */
 export const registryDocument: z.ZodType<RegistryDocument> = z.strictObject({
   $schema: z.string().optional(),
-  tiers: z.array(z.string().min(1)).min(1).optional(),
+  tiers: z.array(name).min(1).optional(),
   deployments: z.array(deployment).min(1).max(1_000),
 })
 
 export interface DocumentRules {
-  /** Of the router; a document that names others is refused. Undefined: it may say. */
+  /** What a document that names no tiers means. */
+  readonly defaultTiers: readonly Tier[]
+  /** Of the router; a document that means others is refused. Undefined: it may say. */
   readonly tiers: readonly Tier[] | undefined
   /** Hosts, with their ports if they have one, that a `baseUrl` may name. Undefined: any. */
   readonly hosts: readonly string[] | undefined
 }
 
-/** @throws ConfigError naming the first field that is wrong, below `registry`, and the fix. */
-export function readDocument(text: string, rules: DocumentRules): RegistryDocument {
+/**
+ * The same for a start and for a change: what a running router took, the next one can start with.
+ *
+ * @throws ConfigError naming the first field that is wrong, below `registry`, and the fix.
+ */
+export function readDocument(text: string, rules: DocumentRules): CheckedDocument {
   const given = parsed(text)
   refuseKeys(given)
   checkShape(registryDocument, given, REGISTRY_PATH)
   const document = given as RegistryDocument
-  checkTiers(document, rules)
-  for (const [index, { baseUrl }] of document.deployments.entries()) checkHost(baseUrl, index, rules)
-  return document
+  const checked = { ...document, tiers: tiersOf(document, rules) }
+  checkIds(checked)
+  checkCover(checked)
+  checkAddresses(checked, rules.hosts)
+  return checked
 }
 
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text) as unknown
-  } catch (cause) {
-    throw new ConfigError(REGISTRY_PATH, "it is not JSON", "serve a JSON document", { cause })
+  } catch {
+    // No cause: it quotes the text, and whatever key somebody wrote there.
+    throw new ConfigError(REGISTRY_PATH, "it is not JSON", "serve a JSON document")
   }
 }
 
@@ -153,23 +172,63 @@ function refuseKeys(given: unknown): void {
   )
 }
 
-function checkTiers({ tiers }: RegistryDocument, rules: DocumentRules): void {
-  if (tiers === undefined || rules.tiers === undefined) return
-  if (JSON.stringify(tiers) === JSON.stringify(rules.tiers)) return
+function tiersOf({ tiers }: RegistryDocument, rules: DocumentRules): readonly Tier[] {
+  const meant = tiers ?? rules.defaultTiers
+  if (rules.tiers === undefined || JSON.stringify(meant) === JSON.stringify(rules.tiers)) return meant
+  const routers = `the router's (${rules.tiers.join(", ")})`
   throw new ConfigError(
     `${REGISTRY_PATH}.tiers`,
-    `they are not the router's (${rules.tiers.join(", ")})`,
-    "leave them as they are, or start the router anew",
+    tiers === undefined
+      ? `without them it means ${meant.join(", ")}, which are not ${routers}`
+      : `they are not ${routers}`,
+    `name ${rules.tiers.join(", ")}, or start the router anew`,
   )
 }
 
-function checkHost(baseUrl: string | undefined, index: number, { hosts }: DocumentRules): void {
-  if (baseUrl === undefined || hosts === undefined || hosts.includes(new URL(baseUrl).host)) return
+function checkIds({ deployments }: CheckedDocument): void {
+  const seen = new Set<string>()
+  for (const [index, { id }] of deployments.entries()) {
+    if (seen.has(id))
+      throw new ConfigError(`${pathOf(index)}.id`, `"${id}" is there twice`, "give each its own name")
+    seen.add(id)
+  }
+}
+
+/** Whom somebody added by hand is gone after a restart: the document alone has to do. */
+function checkCover({ tiers, deployments }: CheckedDocument): void {
+  const stray = deployments.findIndex(({ tier }) => !tiers.includes(tier))
+  if (stray !== -1) {
+    const fix = `use one of ${tiers.join(", ")}, or name it in ${REGISTRY_PATH}.tiers`
+    throw new ConfigError(`${pathOf(stray)}.tier`, `"${deployments[stray]?.tier}" is not a tier`, fix)
+  }
+  const empty = tiers.find((one) => !deployments.some(({ tier }) => tier === one))
+  if (empty === undefined) return
   throw new ConfigError(
-    `${pathOf(index)}.baseUrl`,
-    `${new URL(baseUrl).host} is not a host that may be called`,
-    `use one of ${hosts.join(", ")}, or add it to registry.hosts`,
+    `${REGISTRY_PATH}.deployments`,
+    `the tier "${empty}" has none`,
+    `add one, or leave "${empty}" out of ${REGISTRY_PATH}.tiers`,
   )
+}
+
+function checkAddresses({ deployments }: CheckedDocument, hosts: DocumentRules["hosts"]): void {
+  const origins = hosts && originsOf(hosts)
+  for (const [index, { baseUrl, apiKeyVariable }] of deployments.entries()) {
+    if (baseUrl === undefined) continue
+    const path = `${pathOf(index)}.baseUrl`
+    const { host, origin } = new URL(baseUrl)
+    if (holdsCredentials(baseUrl)) {
+      const fix = "change the password, and name the variable of an API key in apiKeyVariable"
+      throw new ConfigError(path, "a user name or a password does not belong into the document", fix)
+    }
+    if (origins?.has(origin) === false) {
+      const fix = `use one of ${hosts?.join(", ")}, or add it to registry.hosts`
+      throw new ConfigError(path, `${host} is not a host that may be called`, fix)
+    }
+    if (apiKeyVariable !== undefined && !isSafeOnItsWay(baseUrl)) {
+      const problem = `the API key could be read on its way to ${host}`
+      throw new ConfigError(path, problem, "give an https URL; http is for private networks")
+    }
+  }
 }
 
 export function pathOf(index: number): string {

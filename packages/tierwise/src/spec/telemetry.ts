@@ -120,6 +120,8 @@ export type RouteEvent =
     }
   /** The cache's store failed. Its calls were answered all the same. */
   | { readonly type: "cache-failed"; readonly error: string }
+  /** A model registry is away, its document was refused, or cannot be kept. Deployments stay as they are. */
+  | { readonly type: "registry-failed"; readonly error: string }
 
 /** Who wants to know? An observer that throws changes nothing. */
 export interface RouteObserver {
