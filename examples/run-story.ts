@@ -78,8 +78,11 @@ export function at(records: readonly RouteRecord[], index: number): RouteRecord 
 function spent(records: readonly RouteRecord[]): string {
   const sum = (pick: (record: RouteRecord) => RouteRecord["cost"]) =>
     usd(records.reduce((total, record) => total + nanoToUsd(pick(record)), 0))
-  const cost = sum((record) => record.cost)
-  return `${records.length} calls, ${cost}; the same answers from the heavy tier: ${sum((record) => record.baselineCost)}.`
+  const calls = records.length === 1 ? "1 call" : `${records.length} calls`
+  const heavy = records.some(({ answeredBy }) => answeredBy !== undefined)
+    ? `the same answers from the heavy tier: ${sum((record) => record.baselineCost)}`
+    : "there is no whole answer to compare with"
+  return `${calls}, ${sum((record) => record.cost)}; ${heavy}.`
 }
 
 function explained(error: unknown): string {

@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http"
 import type { JsonObject, JsonValue } from "./protocol.ts"
 
 /** How an answer goes out: event by event, or as one body when it is whole. False: the connection broke on the way. */
@@ -13,6 +14,17 @@ export interface AnswerForm {
   halve(next: JsonObject): Promise<void>
   /** Noise comes in between. */
   garble(): Promise<boolean>
+}
+
+/** Begins an answer. Headers that its fault has set already stay as they are. */
+export function beginAnswer(
+  response: ServerResponse,
+  usual: Readonly<Record<string, string | number>>,
+): void {
+  for (const [name, value] of Object.entries(usual)) {
+    if (!response.hasHeader(name)) response.setHeader(name, value)
+  }
+  response.writeHead(200)
 }
 
 /** Half of a text, and at least a character. */

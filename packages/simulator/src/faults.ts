@@ -12,7 +12,7 @@ export interface Fault {
   readonly body?: JsonValue | undefined
   /** A web page instead of JSON: this one, or with `true` a usual one. Sent with `status`, or with 200 without it. */
   readonly html?: true | string | undefined
-  /** Added to the answer's headers, or to the refusal's. */
+  /** Added to the answer's headers, or to the refusal's; one that it has anyway, such as `content-type`, is replaced. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Adds a header of so many bytes, 1 … 1,048,576. */
   readonly headerBytes?: number | undefined

@@ -321,6 +321,19 @@ describe("an answer that is odd", () => {
     expect(waited).toHaveLength(Math.ceil(Buffer.byteLength(body.text) / 7))
   })
 
+  it("comes with a wrong content type, streamed or not, and is billed as ever", async () => {
+    await using simulator = await startSimulator({ timeScale: 0 })
+    const fault = { headers: { "Content-Type": "text/html", "x-odd": "yes" }, answer: ANSWER }
+    simulator.script([{ ...fault, times: 2 }])
+    const whole = await ask(simulator, {})
+    expect([whole.headers.get("content-type"), whole.headers.get("x-odd")]).toEqual(["text/html", "yes"])
+    expect(await whole.json()).toMatchObject({ choices: [{ message: { content: ANSWER } }] })
+    const stream = await ask(simulator, { stream: true })
+    expect([stream.headers.get("content-type"), stream.headers.get("x-odd")]).toEqual(["text/html", "yes"])
+    expect(await readAll(stream)).toMatchObject({ isBroken: false, content: ANSWER })
+    expect(await bill(simulator, 2)).toMatchObject(times(2, { outcome: "completed", outputTokens: 6 }))
+  })
+
   it("comes with headers of any size", async () => {
     await using simulator = await startSimulator({ timeScale: 0 })
     simulator.script([{ headerBytes: 8_000 }, { headerBytes: 40_000 }])

@@ -1,11 +1,11 @@
 import type { ServerResponse } from "node:http"
-import { type AnswerForm, firstHalf } from "./answer-form.ts"
+import { type AnswerForm, beginAnswer, firstHalf } from "./answer-form.ts"
 import type { Outlet } from "./outlet.ts"
 import type { JsonValue } from "./protocol.ts"
 
 /** An answer as server-sent events, as OpenAI frames them. */
 export function eventStream(response: ServerResponse, out: Outlet): AnswerForm {
-  response.writeHead(200, {
+  beginAnswer(response, {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
     connection: "keep-alive",

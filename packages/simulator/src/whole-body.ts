@@ -1,4 +1,4 @@
-import { type AnswerForm, firstHalf } from "./answer-form.ts"
+import { type AnswerForm, beginAnswer, firstHalf } from "./answer-form.ts"
 import { breakingOf, cutShort, type GivenAnswer } from "./breaking.ts"
 import { headOf, type Job, reportedUsage } from "./job.ts"
 import type { Outlet } from "./outlet.ts"
@@ -8,7 +8,7 @@ import type { JsonObject } from "./protocol.ts"
 export function wholeBody(job: Job, answer: GivenAnswer, out: Outlet): AnswerForm {
   let isGarbled = false
   const send = (text: string): Promise<boolean> => {
-    job.call.response.writeHead(200, {
+    beginAnswer(job.call.response, {
       "content-type": "application/json",
       // What ends early as if it were complete cannot have said how long it would be.
       ...(breakingOf(job.fault)?.how === "ends" ? {} : { "content-length": Buffer.byteLength(text) }),

@@ -442,8 +442,8 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
       return deadline
     })
     const { signal } = underWay
-    const isTimed = dispatch.attemptTimeoutMs !== undefined || dispatch.stallTimeoutMs !== undefined
-    const abortsPackage = isTimed || deadline !== undefined || config.signal !== undefined
+    const abortsPackage =
+      config.signal !== undefined || deadline !== undefined || endsTries(this.walked.parts)
     try {
       const run = await startChainRun({
         config: abortsPackage ? { ...config, signal } : config,
@@ -465,6 +465,11 @@ export class RouterChatModel extends CompositeChatModel<RouterCallOptions> {
   private static messagesOf(input: BaseLanguageModelInput): BaseMessage[] {
     return BaseChatModel._convertInputToPromptValue(input).toChatMessages()
   }
+}
+
+/** Whether a try may be ended though its caller waits: it takes too long, or another one was faster. */
+function endsTries({ dispatch: { attemptTimeoutMs, stallTimeoutMs }, traffic }: RouterParts): boolean {
+  return attemptTimeoutMs !== undefined || stallTimeoutMs !== undefined || traffic.hedging !== undefined
 }
 
 /** What came too late is told as that, also where nobody was at work on it. */

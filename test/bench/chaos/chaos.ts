@@ -4,8 +4,8 @@ import { startOwnServices } from "../../services.ts"
 import { atLeast, atMost, type Bench } from "../bench.ts"
 import { type Crew, hireCrew } from "./crew.ts"
 import { figuresOf, healthOf, type Pass } from "./judge.ts"
-import { MODELS, PASS_SECONDS, type PhaseTimes, playPhases } from "./schedule.ts"
-import { SYSTEMS, type SystemName } from "./systems.ts"
+import { DEADLINE_MS, MODELS, PASS_SECONDS, type PhaseTimes, playPhases, STALL_MS } from "./schedule.ts"
+import { BREAKER, POLL_MS, SYSTEMS, type SystemName } from "./systems.ts"
 
 const PROCESSES = 4
 const CALLERS = 200
@@ -52,13 +52,16 @@ export const bench: Bench = {
     const ours = passes.tierwise as Pass
     const [figures, health] = [figuresOf(ours), healthOf(ours)]
     const others = Object.entries(passes).filter(([name]) => name !== "tierwise")
+    const shownAt = rateShown(rates.tierwise ?? 0)
     progress(`health: ${JSON.stringify(health)}`)
     return {
       figures: {
         processes: PROCESSES,
         callers: CALLERS,
         seconds: Math.round(PASS_SECONDS * scale),
+        settings: { deadlineMs: DEADLINE_MS, stallTimeoutMs: STALL_MS, breaker: BREAKER, pollMs: POLL_MS },
         wantedCallsPerSecond: MOST_CALLS_PER_SECOND,
+        shownAt,
         carriedCallsPerSecond: carried,
         callsPerSecond: rates,
         systems: Object.fromEntries(Object.entries(passes).map(([name, pass]) => [name, figuresOf(pass)])),
@@ -67,8 +70,8 @@ export const bench: Bench = {
       },
       bars: [
         atLeast("calls per second that the machine carries", carried.tierwise ?? 0, LEAST_RATE),
-        atLeast("answered rightly within the deadline, share", figures.answeredShare, 0.999),
-        atMost("calls at the provider for each call", figures.upstreamRatio, 1.1),
+        atLeast(`answered rightly within the deadline, share, ${shownAt}`, figures.answeredShare, 0.999),
+        atMost(`calls at the provider for each call, ${shownAt}`, figures.upstreamRatio, 1.1),
         atMost("openings with more than one probe, all processes", health.openingsWithMore, 0),
         atMost("probes that nobody had claimed", health.unclaimed, 0),
         // A pass without these would prove nothing.
@@ -89,6 +92,12 @@ export const bench: Bench = {
       ],
     }
   },
+}
+
+/** Where a machine does not carry the rate that is wanted, the bars say nothing of that rate. */
+function rateShown(rate: number): string {
+  if (rate >= MOST_CALLS_PER_SECOND) return `at ${rate} calls/s`
+  return `at ${rate} calls/s, not shown at ${MOST_CALLS_PER_SECOND}`
 }
 
 function secondsFrom(text: string | undefined): number {

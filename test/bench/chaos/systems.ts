@@ -39,8 +39,8 @@ export const OPEN: Readonly<Record<SystemName, (options: SystemOptions) => Syste
  * Shorter than the defaults, for a pass of a minute; and quicker, for a bar of one second: each process sees a deployment's
  * failures as seldom as six times a second.
  */
-const BREAKER = { failures: 4, openMs: 1_000, longestOpenMs: 8_000 }
-const POLL_MS = 100
+export const BREAKER = { failures: 4, openMs: 1_000, longestOpenMs: 8_000 }
+export const POLL_MS = 100
 
 function openRouter({ baseUrl, redisUrl, name }: SystemOptions): System {
   const watched: WatchedHealth = watchedHealth({ redisUrl, name, breaker: BREAKER, pollMs: POLL_MS })
