@@ -1,4 +1,5 @@
-import { type Answer, isRestart, RouterChatModel, type RouterChatModelFields } from "tierwise"
+import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
+import { type Answer, FallbackChain, isRestart, RouterChatModel, type RouterChatModelFields } from "tierwise"
 import { describe, expect, it } from "vitest"
 import { deploymentOf, openWorld, type World } from "./world.ts"
 
@@ -10,10 +11,9 @@ const isWorld = (world: World) => {
   return world
 }
 
-/** A router that begins anew, as the only model of another one. */
-function outerOver(world: World, options: Partial<RouterChatModelFields> = {}): RouterChatModel {
-  const { simulator } = world
-  const inner = new RouterChatModel({
+/** A router that begins anew. */
+function innerOver({ simulator }: World): RouterChatModel {
+  return new RouterChatModel({
     tiers: ["light", "standard"],
     deployments: [
       deploymentOf(simulator, "light", "sim-small"),
@@ -22,10 +22,16 @@ function outerOver(world: World, options: Partial<RouterChatModelFields> = {}): 
     midStream: "restart",
     maxRetries: 0,
   })
+}
+
+/** The same as the only model of another one. */
+function outerOver(world: World, options: Partial<RouterChatModelFields> = {}): RouterChatModel {
   return new RouterChatModel({
     tiers: ["only"],
     thresholds: [],
-    deployments: [{ tier: "only", model: inner, price: "free", profile: { maxInputTokens: 8_000 } }],
+    deployments: [
+      { tier: "only", model: innerOver(world), price: "free", profile: { maxInputTokens: 8_000 } },
+    ],
     ...options,
   })
 }
@@ -67,5 +73,31 @@ describe("an answer that was begun anew by a router among the models", () => {
     expect(again.text).toBe("It is salty.")
     expect(isRestart(again)).toBe(false)
     expect(world.bodies()).toHaveLength(2)
+  })
+
+  it("is what the run of a chain tells", async () => {
+    await using world = isWorld(await openWorld())
+    const chain = new FallbackChain({ links: [{ tier: "only", runnable: innerOver(world) }] })
+    const outputs: unknown[] = []
+    const handler = {
+      awaitHandlers: true,
+      handleChainEnd: (output: unknown, _: string, parent?: string) => {
+        if (parent === undefined) outputs.push(output)
+      },
+    }
+    expect(await read(await chain.stream("Hello", { callbacks: [handler] }))).toBe("It is salty.")
+    expect(JSON.stringify(outputs)).not.toContain("sea")
+    expect(outputs).toMatchObject([{ output: { content: "It is salty." } }])
+  })
+
+  it.each<[name: string, modelOf: (world: World) => BaseChatModel]>([
+    ["a router", outerOver],
+    ["a chain", (world) => new FallbackChain({ links: [{ tier: "only", runnable: innerOver(world) }] })],
+  ])("is another message of %s around it", async (_, modelOf) => {
+    await using world = isWorld(await openWorld())
+    const texts = new Map<string | undefined, string>()
+    for await (const { id, text } of await modelOf(world).stream("Hello"))
+      if (text !== "") texts.set(id, (texts.get(id) ?? "") + text)
+    expect([...texts.values()]).toEqual(["The sea", "It is salty."])
   })
 })

@@ -11,6 +11,7 @@ import { ChatGenerationChunk, type ChatResult, type LLMResult } from "@langchain
 import type { RunnableConfig } from "@langchain/core/runnables"
 import type { IterableReadableStream } from "@langchain/core/utils/stream"
 import { readFeatures } from "./features/read-features.ts"
+import { breakBehind } from "./langchain/is-restart.ts"
 import { mergeOptions } from "./langchain/read-call.ts"
 import { sharedProfile } from "./langchain/shared-profile.ts"
 import { leavableStream } from "./langchain/stream-from.ts"
@@ -92,11 +93,17 @@ export abstract class CompositeChatModel<
     return { generations: [{ text: message.text, message }] }
   }
 
+  /**
+   * @throws StreamBrokenError where the answer begins anew: who joins these chunks, as `streamEvents` does, joins their text,
+   * and takes nothing back.
+   */
   override async *_streamResponseChunks(
     messages: BaseMessage[],
     options: this["ParsedCallOptions"],
   ): AsyncGenerator<ChatGenerationChunk> {
     for await (const message of this._streamIterator(messages, options as Partial<CallOptions>)) {
+      const broken = breakBehind(message)
+      if (broken !== undefined) throw broken
       yield new ChatGenerationChunk({ text: message.text, message })
     }
   }

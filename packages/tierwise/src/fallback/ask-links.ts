@@ -9,6 +9,7 @@ import { type ChainRun, startChainRun } from "../langchain/chain-run.ts"
 import { audienceOf, shownBefore, whenShown } from "../langchain/curtain.ts"
 import type { FinishReasons } from "../langchain/finish-reason.ts"
 import { historyFor } from "../langchain/history.ts"
+import { isRestart } from "../langchain/is-restart.ts"
 import { hasContent } from "../langchain/piece.ts"
 import { type RunningDeadline, runningDeadline } from "../route/running-deadline.ts"
 import type { Attempt, FailureKind } from "../spec/dispatch.ts"
@@ -260,6 +261,12 @@ class Whole<Output> {
   private joinable = true
 
   add(piece: Output, by: Runnable): void {
+    if (isBaseMessage(piece) && isRestart(piece)) {
+      // What a router among the links began anew is no part of its answer.
+      this.value = undefined
+      this.joinable = true
+      return
+    }
     if (!this.joinable) return
     try {
       // A parser's pieces replace each other; only the runnable knows.

@@ -7,6 +7,7 @@ import type { ModelProfile } from "@langchain/core/language_models/profile"
 import { type AIMessageChunk, type BaseMessage, convertToChunk } from "@langchain/core/messages"
 import type { Runnable } from "@langchain/core/runnables"
 import { CompositeChatModel } from "../composite-chat-model.ts"
+import { isRestart } from "../langchain/is-restart.ts"
 import { mergeOptions } from "../langchain/read-call.ts"
 import type { StructuredSchema } from "../langchain/structured-schema.ts"
 import { ConfigError } from "../spec/errors.ts"
@@ -86,6 +87,8 @@ export class FallbackChatModel extends CompositeChatModel<FallbackChatOptions> {
     for await (const message of streamLinks(this.read(input, options))) {
       // A model that does not stream yields its whole message, which cannot be joined with chunks.
       const chunk = "concat" in message ? message : (convertToChunk(message) as AIMessageChunk)
+      // A router among the links has begun anew: what it says now is another message.
+      if (isRestart(chunk)) id = undefined
       id ??= chunk.id
       yield chunk.id === id ? chunk : ownMessage(chunk, id)
     }

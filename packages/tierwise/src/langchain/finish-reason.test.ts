@@ -81,10 +81,25 @@ describe("whenSaidWhy", () => {
     expect(heard(told({}))).toBe(false)
   })
 
-  it("takes no answer that a filter cut off for whole", () => {
-    expect(
-      heard({ ...told({ finish_reason: "stop" }), generationInfo: { finish_reason: "content_filter" } }),
-    ).toBe(false)
+  it("puts a reason that stands beside the message into it, and leaves the message's own", () => {
+    const [silent, talking] = [told({}), told({ finish_reason: "length" })]
+    const generationInfo = { finish_reason: "content_filter" }
+    expect([heard({ ...silent, generationInfo }), heard({ ...talking, generationInfo })]).toEqual([
+      true,
+      true,
+    ])
+    expect(silent.message.response_metadata).toEqual(generationInfo)
+    expect(talking.message.response_metadata).toEqual({ finish_reason: "length" })
+  })
+
+  it("takes no tool call for whole that a filter cut off in the middle", () => {
+    const calling = (args: string) => ({
+      message: new AIMessageChunk({ content: "", tool_call_chunks: [{ name: "look_up", args, index: 0 }] }),
+      generationInfo: { finish_reason: "content_filter" },
+    })
+    const [half, whole] = [calling('{"city":"Ro'), calling('{"city":"Rome"}')]
+    expect([heard(half), heard(whole)]).toEqual([false, true])
+    expect(half.message.response_metadata).toEqual({})
   })
 
   it("leaves other handlers where they are", () => {

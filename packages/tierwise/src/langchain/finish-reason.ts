@@ -1,7 +1,7 @@
 import { BaseCallbackHandler } from "@langchain/core/callbacks/base"
 import type { Callbacks } from "@langchain/core/callbacks/manager"
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models"
-import type { AIMessage } from "@langchain/core/messages"
+import type { AIMessage, AIMessageChunk, BaseMessage } from "@langchain/core/messages"
 import type { ChatGeneration, LLMResult } from "@langchain/core/outputs"
 import type { Piece } from "./piece.ts"
 
@@ -44,9 +44,11 @@ export function finishReasons(declared: Pick<ReadonlyMap<BaseChatModel, boolean>
 }
 
 /**
- * The same callbacks, and a call when a run that ends has said why, unless a filter cut its answer off, or when its answer
- * comes out of the model's own cache. Where a handler has `invoke` stream, LangChain leaves the reason beside the message,
- * and only handlers are told.
+ * The same callbacks, and a call when a run that ends has said why, or when its answer comes out of the model's own cache; not
+ * where a filter cut it off in the middle of a tool call, of which LangChain makes a whole one out of what there is.
+ *
+ * Where a handler has `invoke` stream, LangChain leaves the reason beside the message, and only handlers are told: it is put
+ * into the message, so that whoever asked can tell an answer that a filter or its length cut off.
  */
 export function whenSaidWhy(callbacks: Callbacks | undefined, onReason: () => void): Callbacks {
   const watch = new EndWatch(onReason)
@@ -55,9 +57,6 @@ export function whenSaidWhy(callbacks: Callbacks | undefined, onReason: () => vo
   copy.addHandler(watch, true)
   return copy
 }
-
-/** OpenAI's, for words that were left out. Nobody who has the message alone would know. */
-const FILTERED = "content_filter"
 
 class EndWatch extends BaseCallbackHandler {
   override readonly name = "tierwise-end-watch"
@@ -72,14 +71,35 @@ class EndWatch extends BaseCallbackHandler {
   override handleLLMEnd({ generations }: LLMResult, ...more: unknown[]): void {
     const generation = generations[0]?.[0] as Partial<ChatGeneration> | undefined
     const { cached } = (more[3] ?? {}) as { readonly cached?: boolean }
-    if (cached === true || endedWell(generation)) this.onReason()
+    if (cached === true || tellsWhy(generation)) this.onReason()
   }
 }
 
-function endedWell({ generationInfo: beside = {}, message }: Partial<ChatGeneration> = {}): boolean {
-  const reason = NAMES.map((name) => beside[name] as unknown).find(isReason)
-  if (reason !== undefined) return reason !== FILTERED
-  return message !== undefined && saysWhy({ message: message as AIMessage })
+function tellsWhy({ generationInfo: beside = {}, message }: Partial<ChatGeneration> = {}): boolean {
+  const name = NAMES.find((one) => isReason(beside[one]))
+  if (message === undefined) return name !== undefined
+  if (name !== undefined) {
+    if (beside[name] === FILTERED && hasHalfCall(message)) return false
+    message.response_metadata[name] ??= beside[name] as string
+  }
+  return saysWhy({ message: message as AIMessage })
+}
+
+/** OpenAI's, for words that were left out. */
+const FILTERED = "content_filter"
+
+function hasHalfCall(message: BaseMessage): boolean {
+  const { tool_call_chunks: calls = [] } = message as Partial<AIMessageChunk>
+  return calls.some(({ args }) => !isJson(args ?? ""))
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function isAmong(types: ReadonlySet<string>, model: BaseChatModel): boolean {

@@ -9,6 +9,7 @@ import {
 } from "@langchain/core/messages"
 import { Runnable, RunnableBinding } from "@langchain/core/runnables"
 import { inContext } from "./in-context.ts"
+import { isRestart } from "./is-restart.ts"
 import { doesNotParse, isParseError } from "./parse-error.ts"
 import type { Piece } from "./piece.ts"
 
@@ -39,6 +40,8 @@ export function streamPieces(
   const pieceOf = ({ done, value }: IteratorResult<AIMessageChunk | AIMessage>): IteratorResult<Piece> => {
     if (done === true) return { done, value: undefined }
     const chunk = chunkOf(value)
+    // A router among the models has begun anew: what it says now is another message.
+    if (isRestart(chunk)) id = messageId
     // LangChain names a chunk that comes without an id after its run; readers take chunks of one id for one message.
     id ??= chunk.id
     if (id !== undefined && chunk.id !== id) chunk._updateId(id)

@@ -1,8 +1,9 @@
+import type { AIMessageChunk } from "@langchain/core/messages"
 import { classifyFailure, isControlFlow } from "../dispatch/failures/classify-failure.ts"
 import { withSignal } from "../dispatch/with-signal.ts"
 import { announce } from "../langchain/announce.ts"
 import type { Curtain } from "../langchain/curtain.ts"
-import { withoutRestarts } from "../langchain/is-restart.ts"
+import { forgetful, withoutRestarts } from "../langchain/is-restart.ts"
 import type { Piece } from "../langchain/piece.ts"
 import { messageOf, type StreamBrokenError } from "../spec/errors.ts"
 import type { Tier } from "../spec/request.ts"
@@ -67,7 +68,11 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
           } else if (piece.live !== undefined) {
             shown = true
             await dropAllBut(undefined)
-            yield pieces.slice(own)
+            const opening = pieces.slice(own)
+            // Who joins chunks without a look at them is to have one answer all the same.
+            const first = opening[0]?.message as AIMessageChunk | undefined
+            if (parts.midStream === "restart" && first !== undefined) forgetful(first)
+            yield opening
             yield piece.live
             const rest = piece.live.taken()
             if (rest !== undefined) pieces.push(rest)
@@ -78,7 +83,7 @@ export async function* climb(parts: RouterParts, walk: Walk): AsyncGenerator<Wor
         if (!isFailure(error, walk)) throw error
         if (shown) {
           broken = brokenStream(asked, pieces, error)
-          const next = walk.deadline?.isOver() === true ? undefined : goOn(parts, asked, rung, pieces)
+          const next = walk.deadline?.isOver() === true ? undefined : goOn(parts, asked, rung, pieces, broken)
           if (next === undefined) throw broken
           const { deploymentId, failure, how } = next
           record.recovered({ deploymentId, failure, how })

@@ -1,6 +1,6 @@
 import { AIMessage, AIMessageChunk, HumanMessage } from "@langchain/core/messages"
 import { readFeatures } from "../features/read-features.ts"
-import { RESTARTS } from "../langchain/is-restart.ts"
+import { restartMark } from "../langchain/is-restart.ts"
 import type { Piece } from "../langchain/piece.ts"
 import { StreamBrokenError } from "../spec/errors.ts"
 import type { Recovery } from "../spec/telemetry.ts"
@@ -28,12 +28,14 @@ const GO_ON =
  * What follows for a router whose `midStream` is not `error`. Undefined: nothing can; the reader is told.
  *
  * @param pieces What was read.
+ * @param broken What the reader is told if nothing can.
  */
 export function goOn(
   parts: RouterParts,
   walk: Walk,
   { decision, candidates }: Rung,
   pieces: readonly Piece[],
+  broken: StreamBrokenError,
 ): GoingOn | undefined {
   const { midStream, dispatch } = parts
   const failed = failuresOf(walk)
@@ -57,7 +59,7 @@ export function goOn(
     if (rung.candidates.length === 0) return undefined
     const { id } = before.message
     const said = new AIMessageChunk({ content: text, ...(id !== undefined && { id }) })
-    const marker = markerOf("tierwise_continuations", id)
+    const marker = continuationMark(id)
     return {
       deploymentId,
       failure,
@@ -70,7 +72,7 @@ export function goOn(
   }
   const rung = others({ decision, candidates })
   if (rung.candidates.length === 0) return undefined
-  const marker = walk.streamed ? markerOf(RESTARTS, undefined) : undefined
+  const marker = walk.streamed ? { message: restartMark(broken) } : undefined
   return { deploymentId, failure, how: "restarted", walk, rung, before: undefined, marker }
 }
 
@@ -131,7 +133,11 @@ function hasToolCall({ message }: Piece): boolean {
 }
 
 /** No words, but a number: LangChain adds the numbers of chunks that it joins. */
-function markerOf(name: typeof RESTARTS | "tierwise_continuations", id: string | undefined): Piece {
-  const fields = { content: "", response_metadata: { [name]: 1 }, ...(id !== undefined && { id }) }
+function continuationMark(id: string | undefined): Piece {
+  const fields = {
+    content: "",
+    response_metadata: { tierwise_continuations: 1 },
+    ...(id !== undefined && { id }),
+  }
   return { message: new AIMessageChunk(fields) }
 }
