@@ -183,6 +183,18 @@ describe("who has gone away in this very call", () => {
     await expect(asking).rejects.toMatchObject({ code: "candidates-exhausted", retryAt: 1_060_000 })
   })
 
+  it("is not tried again where others have been asked for a pause meanwhile", async () => {
+    await using world = await openWorld()
+    const health = healthBook()
+    const router = pairOver(world, { maxRetries: 2, retryBaseMs: 200, random: () => 0.999, health })
+    world.simulator.script([{ model: "sim-small", status: 500, times: 3 }])
+    const asking = answererOf(router)
+    await expect.poll(() => deploymentsAsked(world)).toEqual(["sim-small"])
+    health.cool("sim-small", Date.now() + 60_000, "rate-limited")
+    expect(await asking).toBe("sim-large")
+    expect(deploymentsAsked(world)).toEqual(["sim-small", "sim-large"])
+  })
+
   it("is asked again within the retry budget alone", async () => {
     await using world = await openWorld()
     const retryBudget = { called: () => {}, take: () => false }

@@ -134,12 +134,17 @@ export async function* tryCandidate<C extends DispatchCandidate, P>(
         }
         const failure = classifyFailure(error, tried.fired())
         const billed = fail(failure, error)
+        const backAt = options.backAt?.(candidate)
         // Past the commit point the reader has seen words of this candidate: nobody else may continue them unmarked.
         if (openedAt !== undefined && !heldBack) throw error
         // A try that may have been billed has used up its hold: another one needs another hold.
         const wait = billed ? undefined : retryPause(failure, error, retry, isLast, options)
         if (wait === undefined) return { failure, error, wasSent: tried.wasSent() }
         await settings.pause(wait, signal)
+        // Its own failure may have put it away; what others have found out since holds for this one too.
+        if ((options.backAt?.(candidate) ?? 0) > (backAt ?? 0)) {
+          return { failure, error, wasSent: tried.wasSent() }
+        }
         const again = options.admit?.(candidate, true)
         const admission = again instanceof Promise ? await leaveInTime(again, signal) : again
         if (admission?.admitted === false) return { failure, error, wasSent: tried.wasSent() }
