@@ -6,7 +6,7 @@ import { faultTable, lineOf } from "./fault-matrix/table.ts"
 import { startWatch, type Watch } from "./fault-matrix/watch.ts"
 
 /** Cells that are played at a time: of those that wait for a time-out, and of those that keep the processor busy. */
-const AT_A_TIME = { waiting: 24, busy: 6 }
+const AT_A_TIME = { waiting: 48, busy: 6 }
 
 const MATRIX_MS = 120_000
 
@@ -60,7 +60,7 @@ describe("an answer that a fault happens to", () => {
     expect(complaintsAbout("leak")).toEqual([])
   })
 
-  it("leaves no timer, no connection and no rejection behind", () => {
+  it("leaves no timer, no connection and no rejection behind [C8.chaos-tests]", () => {
     const left = { timers: watch.timers(), connections: connectionsLeft, rejections: watch.rejections() }
     expect(left).toEqual({ timers: [], connections: 0, rejections: [] })
   })

@@ -58,18 +58,17 @@ describe("a deadline", () => {
     await using world = await openWorld({
       circuitBreaker: { failures: 1 },
       maxRetries: 0,
-      deadlineMs: 120,
+      deadlineMs: 500,
     })
-    world.simulator.script([{ model: "sim-small", status: 500, delayMs: 60 }])
     world.simulator.script([
-      { model: "sim-small", status: 500, delayMs: 60 },
-      { model: "sim-medium", delayMs: 2_000 },
+      { model: "sim-small", status: 500, delayMs: 250 },
+      { model: "sim-medium", delayMs: 5_000 },
     ])
     // What was left of it when the second was asked was not its fault.
     await expect(world.router.invoke("Hello")).rejects.toBeInstanceOf(DeadlineExceededError)
     expect(await answererOf(world.router)).toBe("sim-medium")
     expect(skipsOf(world)).toEqual([["sim-small", "circuit-open"]])
-    world.simulator.script([{ model: "sim-medium", delayMs: 2_000 }])
+    world.simulator.script([{ model: "sim-medium", delayMs: 5_000 }])
     await expect(world.router.invoke("Hello")).rejects.toBeInstanceOf(DeadlineExceededError)
     expect(await answererOf(world.router)).toBe("sim-large")
     expect(skipsOf(world)).toEqual([

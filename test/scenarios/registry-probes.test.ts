@@ -1,4 +1,10 @@
-import { type DeploymentOptions, memoryBudget, RouterChatModel, type RouterOptions } from "tierwise"
+import {
+  type DeploymentOptions,
+  healthBook,
+  memoryBudget,
+  RouterChatModel,
+  type RouterOptions,
+} from "tierwise"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { onCue, settled, talking } from "./registry-world.ts"
 import { openWorld } from "./world.ts"
@@ -62,6 +68,68 @@ describe("probes", () => {
     expect(breaker()).toBe("closed")
     expect(small.model.asked).toEqual(["ping", "ping", "ping"])
     expect(small.model.caps).toEqual([16, 16, 16])
+  })
+
+  it("ask whoever has an open circuit, however lately it was called", async () => {
+    let isBroken = true
+    const reply = () => {
+      if (isBroken) throw broken()
+      return "Yes."
+    }
+    const small = talking("light", "small", { reply })
+    await using router = open([small, talking("heavy", "large")], {
+      probes: { everyMs: 1_000 },
+      circuitBreaker: { failures: 1, openMs: 20 },
+    })
+    await after(850)
+    await router.invoke("Hello")
+    isBroken = false
+    await after(300)
+    expect(small.model.asked).toEqual(["Hello", "Hi"])
+    expect(router.registry.list()[0]?.health.breaker).toBe("closed")
+  })
+
+  it("leave those alone who are at work, and those who have asked for a pause", async () => {
+    const cue = onCue()
+    const [small, large] = [talking("light", "small", { reply: cue.reply }), talking("heavy", "large")]
+    const health = healthBook()
+    await using router = open([small, large], { probes: { everyMs: 1_000 }, health })
+    const asking = router.invoke("Hello", toLight)
+    health.cool("large", Date.now() + 2_500, "overloaded")
+    await after(2_800)
+    expect([small.model.asked, large.model.asked]).toEqual([["Hello"], []])
+    await after(300)
+    expect(large.model.asked).toEqual(["Hi"])
+    cue.say("Well.")
+    await asking
+  })
+
+  it("are sent once, keep no process alive, and count against limits", async () => {
+    const timers = vi.spyOn(globalThis, "setTimeout")
+    const cue = onCue()
+    const limits = { tokensPerMinute: 150 }
+    const small = talking("light", "small", { limits, reply: cue.reply })
+    const large = talking("heavy", "large", {
+      reply: () => {
+        throw broken()
+      },
+    })
+    await using router = open([small, large], {
+      probes: { everyMs: 1_000, maxOutputTokens: 100 },
+      maxRetries: 2,
+      retryBaseMs: 1,
+      maxFallbackAttempts: 0,
+    })
+    expect(timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef())).toEqual([false])
+    timers.mockRestore()
+    await after(1_000)
+    await after(100)
+    expect([small.model.asked, large.model.asked]).toEqual([["Hi"], ["Hi"]])
+    // The probe is under way, and there is no room for as much again.
+    const asking = router.invoke("Hello", toLight)
+    await expect(asking).rejects.toMatchObject({ code: "candidates-exhausted" })
+    expect(small.model.asked).toEqual(["Hi"])
+    cue.say("Well.")
   })
 
   it("ask each deployment one at a time, and give up in time", async () => {
@@ -167,11 +235,12 @@ describe("warm-up", () => {
   })
 
   it("is for newcomers too", async () => {
-    await using router = open([talking("light", "small"), talking("heavy", "large")], { warmUp: true })
+    const small = talking("light", "small")
+    await using router = open([small, talking("heavy", "large")], { warmUp: true })
     const newcomer = talking("heavy", "new")
     await router.ready()
     await router.registry.replace("large", newcomer)
     await router.withConfig({ tags: ["bound"] }).ready()
-    expect(newcomer.model.asked).toEqual(["Hi"])
+    expect([small.model.asked, newcomer.model.asked]).toEqual([["Hi"], ["Hi"]])
   })
 })

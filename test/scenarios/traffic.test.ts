@@ -10,6 +10,7 @@ import {
   type TrafficLimit,
 } from "tierwise"
 import { describe, expect, it } from "vitest"
+import { talking } from "./registry-world.ts"
 import { deploymentOf, openWorld, replyMetadata, type World } from "./world.ts"
 
 const deploymentsAsked = (world: World) => world.bodies().map(({ model }) => model)
@@ -313,10 +314,10 @@ describe("equals", () => {
       deployments: [answering("slow", 400), answering("quick", 20), answering("quicker", 15)],
     })
     const asked = await whoAnswers(router, 40)
-    // Each is found out about once.
-    expect(new Set(asked.slice(0, 3)).size).toBe(3)
-    expect(asked.slice(3)).not.toContain("slow")
-    expect(asked.filter((id) => id === "quicker").length).toBeGreaterThan(12)
+    const callsOf = (id: string) => asked.filter((one) => one === id).length
+    // To find out; by chance it may be left out of all pairs of which the better is asked.
+    expect(callsOf("slow")).toBeLessThanOrEqual(1)
+    expect(callsOf("quicker")).toBeGreaterThan(12)
   })
 
   it("keep a session where it is", async () => {
@@ -386,6 +387,15 @@ describe("a hedge", () => {
     const [record] = world.records
     expect(await budget.status({})).toMatchObject([{ held: 0, spent: record?.cost }])
     expect(record?.answeredBy).toMatchObject({ deploymentId: "sim-medium" })
+    // Its provider was told.
+    await expect
+      .poll(() =>
+        world.simulator
+          .invoices()
+          .map(({ outcome }) => outcome)
+          .sort(),
+      )
+      .toEqual(["aborted", "completed"])
   })
 
   it("streams one answer, whole", async () => {

@@ -77,7 +77,7 @@ const UNSEEN: ReadonlySet<Place> = new Set([...NEVER_OUT, "before the first byte
 export function mustAnswer(cell: Cell): boolean {
   const { fault, task, way, sick } = cell
   if (fault.isHarmless === true) return true
-  if (sick !== "one" || fault.isMistake === true || fault.isTold === true) return false
+  if (sick !== "one" || fault.isMistake === true || fault.told !== undefined) return false
   // Only the deadline ends what is endless, and then it is too late for anybody else.
   return isUnseen(cell) || (way.midStream !== "error" && task === "words" && fault.isEndless !== true)
 }

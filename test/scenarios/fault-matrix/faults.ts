@@ -25,8 +25,8 @@ export interface MatrixFault {
   readonly hangs?: true
   /** The answer is whole and right all the same. */
   readonly isHarmless?: true
-  /** The answer ends early, and its finish reason says so: it is returned as it is. */
-  readonly isTold?: true
+  /** The answer ends early and gives this as its finish reason: it is returned as it is. */
+  readonly told?: string
   /** Words come without end: they are no beginning of a right answer. */
   readonly isEndless?: true
   /** The provider bills what its client has not seen, or cannot count: tokens after it has left, and the same one for ever. */
@@ -73,7 +73,7 @@ export const FAULTS: readonly MatrixFault[] = [
   breaking("error", WITHIN),
   breaking("truncated", WITHIN),
   { ...breaking("garbled", WITHIN), billsUnseen: true },
-  { ...breaking("content-filter", WITHIN), isTold: true },
+  { ...breaking("content-filter", WITHIN), told: "content_filter" },
   {
     name: "stalls for ever",
     places: TO_CONNECTION,

@@ -54,7 +54,9 @@ export function judge(played: Played): Judged {
 
 function outcomeOf(played: Played): Outcome {
   const { heard, error, toolRuns, cell } = played
-  if (toolRuns > 1) return "called twice"
+  if (toolRuns.length > 1) return "called twice"
+  // Of half a call nothing may come to pass.
+  if (toolRuns.some((city) => city !== CALL.args.city)) return "wrong"
   if (heard !== undefined) return answerKind(played, heard)
   const found = TierwiseError.find(error)
   if (found !== undefined && EXPECTED_CODES.has(found.code)) return "error"
@@ -69,21 +71,20 @@ const EXPECTED_CODES: ReadonlySet<string> = new Set([
   "deadline-exceeded",
 ])
 
-function answerKind({ cell, records }: Played, heard: Heard): Outcome {
+function answerKind({ cell, records }: Played, { replies, types }: Heard): Outcome {
   const recoveries = records.flatMap((record) => record.recoveries.map(({ how }) => how))
   const wanted = wantedOf(cell)
-  const cut = heard.replies.find(({ saysCut }) => saysCut !== undefined)
-  if (cut !== undefined) return "says it is cut"
-  const twice = heard.replies.some(({ calls, brokenCalls }) => calls.length + brokenCalls > 1)
+  const twice = replies.some(({ calls, brokenCalls }) => calls.length + brokenCalls > 1)
   if (twice) return "called twice"
-  const bad = heard.replies
-    .map((reply, at) =>
-      isRight(reply, wanted[at]) || isContinued(reply, cell, recoveries) ? undefined : reply,
-    )
-    .find((reply) => reply !== undefined)
+  const isFine = (reply: Reply, at: number) =>
+    isRight(reply, wanted[at]) || isContinued(reply, cell, recoveries) || isToldCut(reply, wanted[at], cell)
+  const bad = replies.find((reply, at) => !isFine(reply, at))
   if (bad !== undefined) return badKind(bad)
-  if (!isDeepStrictEqual(heard.types, typesOf(cell))) return "wrong"
-  return recoveries[0] ?? "answered"
+  const usual = typesOf(cell)
+  const isCut = replies.at(-1)?.saysCut !== undefined
+  // What is cut may be the end of an agent's run.
+  if (!isDeepStrictEqual(types, isCut ? usual.slice(0, types.length) : usual)) return "wrong"
+  return isCut ? "says it is cut" : (recoveries[0] ?? "answered")
 }
 
 type Wanted = "words" | "call"
@@ -107,25 +108,43 @@ const AGENT_TYPES: Readonly<Record<Task, readonly string[]>> = {
 
 const ALL_WORDS: readonly string[] = Object.values(WORDS)
 
-function isRight({ text, calls, brokenCalls }: Reply, wanted: Wanted | undefined): boolean {
-  if (wanted === undefined || brokenCalls > 0) return false
+function isRight(reply: Reply, wanted: Wanted | undefined): boolean {
+  const { text, calls, brokenCalls, saysCut, continuations } = reply
+  if (wanted === undefined || brokenCalls > 0 || saysCut !== undefined || continuations > 0) return false
   if (wanted === "call") return text === "" && isDeepStrictEqual(calls, [CALL])
   return calls.length === 0 && ALL_WORDS.includes(text)
 }
 
-/** The beginning of one answer and another whole one, where that was asked for and is on the record. */
-function isContinued({ text, calls }: Reply, { way }: Cell, recoveries: readonly string[]): boolean {
-  if (way.midStream !== "continue" || !recoveries.includes("continued") || calls.length > 0) return false
+/** The beginning of one answer and another whole one, where that was asked for, and its reader and the record say so. */
+function isContinued(reply: Reply, { way }: Cell, recoveries: readonly string[]): boolean {
+  const { text, calls, brokenCalls, saysCut, continuations } = reply
+  if (way.midStream !== "continue" || !recoveries.includes("continued") || continuations !== 1) return false
+  if (calls.length + brokenCalls > 0 || saysCut !== undefined) return false
   const begun = text.slice(0, -WORDS.heavy.length)
   return begun !== "" && text === begun + WORDS.heavy && WORDS.light.startsWith(begun)
+}
+
+/** The beginning of a right answer, which says in the fault's own way that it is one. */
+function isToldCut(reply: Reply, wanted: Wanted | undefined, { fault }: Cell): boolean {
+  const { text, calls, saysCut, continuations } = reply
+  if (saysCut === undefined || saysCut !== fault.told || continuations > 0) return false
+  if (wanted === "call") return text === "" && calls.every(isBegun)
+  return wanted === "words" && calls.length === 0 && ALL_WORDS.some((words) => words.startsWith(text))
+}
+
+/** LangChain makes a whole call of what there is of it. */
+function isBegun({ name, args }: Reply["calls"][number]): boolean {
+  const { city = "", ...others } = args as Readonly<Record<string, unknown>>
+  const isKnown = name === CALL.name && Object.keys(others).length === 0
+  return isKnown && typeof city === "string" && CALL.args.city.startsWith(city)
 }
 
 function badKind({ text, calls, brokenCalls }: Reply): BadOutcome {
   if (calls.length === 0 && brokenCalls === 0) {
     const starts = ALL_WORDS.reduce((count, words) => count + text.split(words.slice(0, 3)).length - 1, 0)
     if (starts > 1) return "concatenated"
-    const isBegun = !ALL_WORDS.includes(text) && ALL_WORDS.some((words) => words.startsWith(text))
-    if (isBegun) return "silently truncated"
+    const isCut = !ALL_WORDS.includes(text) && ALL_WORDS.some((words) => words.startsWith(text))
+    if (isCut) return "silently truncated"
   }
   return brokenCalls > 0 ? "silently truncated" : "wrong"
 }
@@ -171,11 +190,19 @@ function errorOf({ error, reader, records, cell }: Played): readonly Complaint[]
   ].map((problem) => ({ about: "error", problem }))
 }
 
-/** Words that were read are a beginning of what a model says. */
-function shownOf({ reader, cell }: Played): readonly Complaint[] {
-  if (cell.fault.isEndless === true) return []
-  const strange = reader.texts().filter((text) => !isBeginning(text, cell))
-  return strange.map((text) => ({ about: "answer", problem: `"${text}" was read` }))
+/** Words that were read are a beginning of what a model says, and who is to forget them is told. */
+function shownOf({ reader, cell, records }: Played): readonly Complaint[] {
+  const { fault, way } = cell
+  const restarts = records.flatMap((record) => record.recoveries).filter(({ how }) => how === "restarted")
+  const isTold = (reader.forgotten() !== undefined) === restarts.length > 0
+  const strange = fault.isEndless === true ? [] : reader.texts().filter((text) => !isBeginning(text, cell))
+  return [
+    ...strange.map((text) => `"${text}" was read`),
+    // An agent's readers are told elsewhere.
+    ...(isTold || !way.isLive || way.isAgent
+      ? []
+      : [`its reader was not told of ${restarts.length} restarts`]),
+  ].map((problem) => ({ about: "answer", problem }))
 }
 
 function isBeginning(text: string, { way }: Cell): boolean {

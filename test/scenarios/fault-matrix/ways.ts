@@ -32,6 +32,8 @@ export interface Reply {
   readonly brokenCalls: number
   /** The reason it gives for having ended, if that says that it is not whole. */
   readonly saysCut: string | undefined
+  /** How often another model went on with it, as its reader is told. */
+  readonly continuations: number
 }
 
 /** All that a caller ends up with after its question. */
@@ -149,6 +151,7 @@ function replyOf({
     calls: (calls ?? []).map(({ name, args }) => ({ name, args })),
     brokenCalls: broken?.length ?? 0,
     saysCut: typeof reason === "string" && CUT_REASONS.has(reason) ? reason : undefined,
+    continuations: Number(response_metadata["tierwise_continuations"] ?? 0),
   }
 }
 

@@ -1,109 +1,23 @@
 import { getEventListeners } from "node:events"
 import { afterEach, describe, expect, it, vi } from "vitest"
-import type { Attempt } from "../spec/dispatch.ts"
 import { BudgetExceededError, BudgetUnavailableError, CandidatesExhaustedError } from "../spec/errors.ts"
 import { nanoUsd } from "../spec/money.ts"
 import { NO_USAGE } from "../spec/usage.ts"
+import { failing, type Script, SOME_HOLD, world } from "../testing/scripted-dispatch.ts"
 import { dispatch } from "./dispatch.ts"
 import type {
   Admission,
   AfterRefusal,
   DispatchCandidate,
   DispatchOptions,
-  DispatchSettings,
-  Hold,
   HoldOutcome,
 } from "./dispatch-options.ts"
-import { FAILURE_HANDLING } from "./failures/failure-handling.ts"
 import { type Pause, pause } from "./pause.ts"
 import type { Relay } from "./relay.ts"
-import { retryBudget } from "./retry-budget.ts"
-
-const SOME_HOLD: Hold = {
-  id: "some",
-  keep: () => () => {},
-  settle: async () => {},
-  release: async () => {},
-}
-
-const target = (deploymentId: string): DispatchCandidate => ({ deploymentId, tier: "light" })
-const failing = (status: number, fields: object = {}) =>
-  Object.assign(new Error(`status ${status}`), { status, ...fields })
 
 const refusedAt = (money: number) => {
   const refusal = { scope: "global:all", window: "day", unit: "NanoUsd", limit: 100, remaining: 100 } as const
   return new BudgetExceededError({ ...refusal, resetsAt: undefined }, { money: nanoUsd(money), tokens: 1 })
-}
-
-/** What each candidate does at each try: an error to throw, or the pieces to yield (an error among them breaks it). */
-type Script = Readonly<Record<string, readonly (Error | readonly (string | Error)[])[]>>
-
-/** A world of scripted candidates that writes down holds, tries and pauses. */
-function world(
-  script: Script,
-  settings: Partial<DispatchSettings> = {},
-  extra: Partial<DispatchOptions<DispatchCandidate, string>> = {},
-) {
-  const log: string[] = []
-  const attempts: Attempt[] = []
-  const tries = new Map<string, number>()
-  const options: DispatchOptions<DispatchCandidate, string> = {
-    candidates: Object.keys(script).map(target),
-    async *call({ deploymentId }) {
-      const nth = tries.get(deploymentId) ?? 0
-      tries.set(deploymentId, nth + 1)
-      log.push(`call ${deploymentId}`)
-      const act = script[deploymentId]?.[nth]
-      if (act === undefined || act instanceof Error) throw act ?? new Error("called too often")
-      for (const piece of act) {
-        if (piece instanceof Error) throw piece
-        yield piece
-      }
-    },
-    hold: async ({ deploymentId }): Promise<HoldOutcome> => {
-      log.push(`hold ${deploymentId}`)
-      return {
-        granted: true,
-        hold: {
-          id: `hold of ${deploymentId}`,
-          keep: () => () => {},
-          settle: async ({ cost }) => void log.push(`settle ${deploymentId} ${cost}`),
-          release: async () => void log.push(`release ${deploymentId}`),
-        },
-      }
-    },
-    meter: () => {
-      let seen = 0
-      return {
-        see: () => void seen++,
-        read: (ended, mayBeBilled) =>
-          ended === "failed" && !mayBeBilled
-            ? { usage: undefined, cost: nanoUsd(0) }
-            : { usage: { ...NO_USAGE, outputTokens: seen }, cost: nanoUsd(seen) },
-      }
-    },
-    settings: {
-      maxFallbackAttempts: 2,
-      maxRetries: 2,
-      retryBaseMs: 100,
-      attemptTimeoutMs: undefined,
-      now: () => 0,
-      random: () => 1,
-      pause: async (ms) => void log.push(`pause ${ms}`),
-      stallTimeoutMs: undefined,
-      retryBudget: retryBudget({ reserve: 100 }),
-      handling: FAILURE_HANDLING,
-      ...settings,
-    },
-    onAttempt: (attempt) => attempts.push(attempt),
-    ...extra,
-  }
-  const run = async () => {
-    const pieces: string[] = []
-    for await (const piece of dispatch(options)) pieces.push(piece)
-    return pieces
-  }
-  return { options, log, attempts, run }
 }
 
 describe("dispatch", () => {
@@ -778,5 +692,36 @@ describe("dispatch that hands the rest of an answer over", () => {
     await Promise.resolve()
     expect(ended).toEqual(["unsent"])
     expect(log).toEqual([])
+  })
+})
+
+describe("dispatch with a hedge", () => {
+  it("ends the call that lost, and tells of both where both failed", async () => {
+    const signals = new Map<string, AbortSignal | undefined>()
+    const hedge = { afterMs: () => 1, budget: { called: () => {}, take: () => true } }
+    const call = async function* ({ deploymentId }: DispatchCandidate, signal: AbortSignal | undefined) {
+      signals.set(deploymentId, signal)
+      if (deploymentId === "a") await new Promise(() => {})
+      yield "ok"
+    }
+    const { run, attempts, log } = world({ a: [], b: [] }, {}, { hedge, call })
+    expect(await run()).toEqual(["ok"])
+    expect([signals.get("a")?.aborted, signals.get("b")?.aborted]).toEqual([true, false])
+    expect(attempts.map(({ deploymentId, outcome }) => `${deploymentId} ${outcome}`).toSorted()).toEqual([
+      "a failed",
+      "b answered",
+    ])
+    expect(log.toSorted()).toEqual(["hold a", "hold b", "settle a 0", "settle b 1"])
+
+    const failed: string[] = []
+    const fails = async function* ({ deploymentId }: DispatchCandidate) {
+      failed.push(deploymentId)
+      if (deploymentId === "a") await new Promise((resolve) => setTimeout(resolve, 20))
+      yield* []
+      throw failing(401)
+    }
+    const none = world({ a: [], b: [], c: [] }, { maxFallbackAttempts: 1 }, { hedge, call: fails })
+    await expect(none.run()).rejects.toBeInstanceOf(CandidatesExhaustedError)
+    expect(failed).toEqual(["a", "b"])
   })
 })

@@ -47,11 +47,12 @@ export async function* firstToOpen<C, P>(
   let isDecided = false
   let joining: Promise<typeof JOINED> | undefined
   let noSecond: { readonly error: unknown } | undefined
-  const start = (of: Contender<C, P>) =>
-    running.set(
-      of,
-      of.run.next().then((result) => ({ of, result })),
-    )
+  const start = (of: Contender<C, P>) => {
+    const step = of.run.next().then((result) => ({ of, result }))
+    // Nobody looks at one that joins too late before the winner's answer has ended.
+    step.catch(() => {})
+    running.set(of, step)
+  }
   const join = async (): Promise<typeof JOINED> => {
     try {
       const other = await second()
