@@ -127,7 +127,7 @@ async function estimateOf(
 ): Promise<ComplexityEstimate | undefined> {
   try {
     const given = estimator.estimate(input)
-    const estimate = given instanceof Promise ? await withSignal(given, signal) : await given
+    const estimate = given instanceof Promise ? await withSignal(given, signal) : given
     const { score } = estimate
     if (score >= 0 && score <= 1) return estimate
     problems.push({ room: "complexity", error: `${estimator.name} gave a score of ${score}, not one in 0…1` })
